@@ -1,0 +1,106 @@
+"""What the relay keeps of DICOM: few fields of an instance, its series and its study; and the join's verdicts."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One SOP instance. ``ticks`` are its acquisition times in units of 2.5 ms since local midnight."""
+
+    sop_uid: str
+    sop_class: str
+    transfer_syntax: str
+    ticks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """What a series says of itself, and every acquisition tick its instances have shown so far."""
+
+    series_uid: str
+    study_uid: str
+    number: int | None = None
+    description: str | None = None
+    protocol: str | None = None
+    modality: str | None = None
+    serial: str | None = None
+    software: str | None = None
+    lprotid: int | None = None
+    frame_of_reference: str | None = None
+    sop_uids: frozenset[str] = frozenset()
+    ticks: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """What routing needs to know of a study. ``patient_id`` and the comments never leave the catalog."""
+
+    study_uid: str
+    date: str | None = None
+    time: str | None = None
+    patient_id: str | None = None
+    patient_name: str | None = None
+    description: str | None = None
+    accession: str | None = None
+    comments: tuple[str, ...] = ()
+    """PatientComments, StudyComments, AdditionalPatientHistory, in XNAT's order of search."""
+
+
+class Weight(StrEnum):
+    """What one clue says of one pair."""
+
+    SUPPORTS = "supports"
+    CONTRADICTS = "contradicts"
+    SILENT = "silent"
+
+
+class Level(StrEnum):
+    """What a clue is about."""
+
+    SCANNER = "scanner"
+    STUDY = "study"
+    MEASUREMENT = "measurement"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One clue's verdict on one pair, with the values it compared, in words a researcher understands."""
+
+    clue: str
+    level: Level
+    weight: Weight
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A candidate series with all the evidence on it."""
+
+    series_uid: str
+    study_uid: str
+    evidence: tuple[Evidence, ...]
+
+
+class Certainty(StrEnum):
+    """What the join decided."""
+
+    CERTAIN = "certain"
+    """One study and at least one series, beyond doubt."""
+    STUDY_ONLY = "study only"
+    """The study is beyond doubt, no series of it is this measurement's."""
+    AMBIGUOUS = "ambiguous"
+    """Only weak evidence, or strong evidence for more than one study: a person decides."""
+    UNMATCHED = "unmatched"
+    """Nothing fits so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The join's answer. ``series_uids`` are all series of the measurement, the lowest series number first."""
+
+    certainty: Certainty
+    reason: str
+    study_uid: str | None = None
+    series_uids: tuple[str, ...] = ()
+    judged: tuple[Judged, ...] = ()

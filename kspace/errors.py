@@ -1,0 +1,92 @@
+"""Every error the relay knows, rooted in one class for all four packages.
+
+The class decides, never the message: ``code`` names the error for programs, ``exit_code`` is what the command
+line returns, ``retry`` says who acts next.
+
+    KspaceError
+    ├── BadInput            what was given cannot be used as it is          (PERSON)
+    │   ├── ConfigError     the configuration
+    │   └── NotFound        no such capture, file or place
+    ├── SourceError         the scanner's side does not answer               (LATER)
+    │   ├── FileVanished    the file is gone from the share                  (PERSON)
+    │   └── FileChanged     the file is not the one that was looked at       (LATER)
+    ├── SpoolError          the local disk failed, is full, or lied          (LATER)
+    └── DestinationError    the archive's side                               (LATER)
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Retry(StrEnum):
+    """Who acts next after an error."""
+
+    NOW = "now"
+    """Try again at once: the cause is gone by doing it again."""
+    LATER = "later"
+    """Try again after a pause."""
+    PERSON = "person"
+    """Nothing changes until a person does something."""
+
+
+class KspaceError(Exception):
+    """The root. Its text is one sentence: what happened, what is safe, what to do next; never patient data."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+    retry: ClassVar[Retry] = Retry.LATER
+
+
+class BadInput(KspaceError):
+    """What was given cannot be used as it is."""
+
+    code = "bad_input"
+    exit_code = 2
+    retry = Retry.PERSON
+
+
+class ConfigError(BadInput):
+    """The configuration cannot be used."""
+
+    code = "config"
+
+
+class NotFound(BadInput):
+    """No such capture, file or place."""
+
+    code = "not_found"
+    exit_code = 4
+
+
+class SourceError(KspaceError):
+    """The scanner's side does not answer."""
+
+    code = "source"
+    exit_code = 5
+
+
+class FileVanished(SourceError):
+    """The file is gone from the share."""
+
+    code = "file_vanished"
+    retry = Retry.PERSON
+
+
+class FileChanged(SourceError):
+    """The file is not the one that was looked at."""
+
+    code = "file_changed"
+
+
+class SpoolError(KspaceError):
+    """The local disk failed, is full, or gave back other bytes than it was given."""
+
+    code = "spool"
+    exit_code = 6
+
+
+class DestinationError(KspaceError):
+    """The archive's side failed."""
+
+    code = "destination"
+    exit_code = 7
