@@ -1,6 +1,7 @@
 """The Clock port: the only way any part of the relay learns the time or waits."""
 
 import threading
+import time
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -10,6 +11,9 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Return the present instant, aware, in UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards, for measuring intervals."""
 
     def sleep(self, seconds: float) -> None:
         """Return after so many seconds, or at once when there is nothing left to wait for."""
@@ -24,6 +28,10 @@ class SystemClock:
     def now(self) -> datetime:
         """Return the present instant, aware, in UTC."""
         return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards, for measuring intervals."""
+        return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
         """Return after so many seconds, or as soon as the stop event is set."""

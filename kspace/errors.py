@@ -9,6 +9,7 @@ line returns, ``retry`` says who acts next.
     │   └── NotFound        no such capture, file or place
     ├── SourceError         the scanner's side does not answer               (LATER)
     │   ├── FileVanished    the file is gone from the share                  (PERSON)
+    │   ├── FileUnreadable  the share does not let the relay read it         (PERSON)
     │   └── FileChanged     the file is not the one that was looked at       (LATER)
     ├── SpoolError          the local disk failed, is full, or lied          (LATER)
     └── DestinationError    the archive's side                               (LATER)
@@ -69,6 +70,13 @@ class FileVanished(SourceError):
     """The file is gone from the share."""
 
     code = "file_vanished"
+    retry = Retry.PERSON
+
+
+class FileUnreadable(SourceError):
+    """The share does not let the relay read the file."""
+
+    code = "file_unreadable"
     retry = Retry.PERSON
 
 

@@ -1,0 +1,17 @@
+"""How a chunk of source bytes is stored: the Codec port; one module a codec. Codec names live in manifests for ever."""
+
+from typing import Protocol
+
+
+class Codec(Protocol):
+    """Encodes a chunk so that it can be decoded by itself. An instance belongs to one thread."""
+
+    def encode(self, raw: bytes | bytearray | memoryview) -> bytes:
+        """Return the stored form of any bytes, also none."""
+
+    def decode(self, stored: bytes, *, raw_bytes: int) -> bytes:
+        """Return the raw bytes, never more than raw_bytes of them.
+
+        Raises:
+            SpoolError: the stored bytes are not what this codec wrote for so many raw bytes.
+        """

@@ -1,0 +1,40 @@
+"""One zstd frame a chunk (RFC 8878): frames concatenate, so ``cat part-* | zstd -d`` restores without this program."""
+
+import zstandard
+from pydantic import BaseModel, ConfigDict, Field
+
+from kspace.errors import SpoolError
+from kspace.registry import Plugin
+
+
+class ZstdSettings(BaseModel):
+    """The compression level; 1 costs a quarter of level 3's time for 5 % more bytes on raw data."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    level: int = Field(default=1, ge=1, le=19)
+
+
+class Zstd:
+    """Frames with their content size and checksum, so that each frame proves itself."""
+
+    def __init__(self, settings: ZstdSettings) -> None:
+        self._compressor = zstandard.ZstdCompressor(level=settings.level, write_checksum=True, write_content_size=True)
+        self._decompressor = zstandard.ZstdDecompressor()
+
+    def encode(self, raw: bytes | bytearray | memoryview) -> bytes:
+        """Return one frame."""
+        return self._compressor.compress(raw)
+
+    def decode(self, stored: bytes, *, raw_bytes: int) -> bytes:
+        """Return the frame's content."""
+        try:
+            announced = zstandard.frame_content_size(stored)
+            if announced != raw_bytes:
+                raise SpoolError(f"A zstd chunk announces {announced} bytes where the manifest says {raw_bytes}.")
+            return self._decompressor.decompress(stored, max_output_size=raw_bytes)
+        except zstandard.ZstdError as error:
+            raise SpoolError("A zstd chunk does not decode: its stored bytes are damaged.") from error
+
+
+PLUGIN = Plugin("zstd", ZstdSettings, Zstd)

@@ -1,0 +1,203 @@
+"""Chunk, packed file, journal, manifest: how a capture lies on disk. Byte format: docs/design/container.md.
+
+The packed file is the stored chunks back to back. Beside it, until the capture is retired, lies a journal with one
+JSON line a chunk. Whether the pair is finished is the catalog's to say; here every chunk proves itself, so that after
+a crash the good ones are kept and the rest is cut off.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from kspace import codecs
+from kspace.codecs import Codec
+from kspace.errors import BadInput, SpoolError
+from kspace.records import Chunk
+from kspace.registry import plugins
+
+MAX_CHUNK_BYTES = 16 << 20
+"""Of the source: enough for every codec's ratio, small enough for a small box (docs/design/container.md)."""
+
+
+def codec_named(name: str) -> Codec:
+    """Return a codec by the name manifests know it by, with its default settings.
+
+    Raises:
+        BadInput: no such codec.
+    """
+    found = plugins(codecs).get(name)
+    if found is None:
+        raise BadInput(f"No codec is called {name!r} here; a newer program wrote this. Install that version.")
+    built: Codec = found.build(found.settings())
+    return built
+
+
+def decoded(chunk: Chunk, stored: bytes, decoders: dict[str, Codec]) -> bytes:
+    """Return a chunk's source bytes after checking its stored bytes.
+
+    Raises:
+        SpoolError: length, digest or decoding disagree with what the chunk table says.
+    """
+    if len(stored) != chunk.stored_bytes or sha256(stored).hexdigest() != chunk.sha256:
+        raise SpoolError(f"The stored chunk at byte {chunk.offset} is not the one that was written.")
+    if chunk.codec not in decoders:
+        decoders[chunk.codec] = codec_named(chunk.codec)
+    raw = decoders[chunk.codec].decode(stored, raw_bytes=chunk.raw_bytes)
+    if len(raw) != chunk.raw_bytes:
+        raise SpoolError(f"The chunk at byte {chunk.offset} decodes to {len(raw)} bytes, not {chunk.raw_bytes}.")
+    return raw
+
+
+class PackedFile:
+    """A packed file being written, or read again after a crash. Use as a context manager; one writer at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._journal_path = journal_of(path)
+        self._decoders: dict[str, Codec] = {}
+        self.chunks: list[Chunk] = []
+
+    def __enter__(self) -> Self:
+        self._data: BinaryIO = self.path.open("r+b" if self.path.exists() else "w+b")
+        self._journal: BinaryIO = self._journal_path.open("a+b")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._data.close()
+        self._journal.close()
+
+    @property
+    def raw_bytes(self) -> int:
+        """How many source bytes the kept chunks hold."""
+        return sum(c.raw_bytes for c in self.chunks)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Where the next chunk begins."""
+        return self.chunks[-1].offset + self.chunks[-1].stored_bytes if self.chunks else 0
+
+    def replay(self) -> Iterator[bytes]:
+        """Yield the source bytes of every chunk that proves itself, then cut off whatever follows the last of them."""
+        self.chunks = []
+        for chunk in self._journalled():
+            self._data.seek(chunk.offset)
+            try:
+                raw = decoded(chunk, self._data.read(chunk.stored_bytes), self._decoders)
+            except SpoolError:
+                break  # written when the power went: this chunk and all behind it come from the source again
+            self.chunks.append(chunk)
+            yield raw
+        self._cut_off()
+
+    def append(self, raw: bytes | bytearray | memoryview, *, codec: str) -> Chunk:
+        """Encode, decode again, compare, write: only then the chunk counts.
+
+        Raises:
+            SpoolError: the codec gave back other bytes, or the disk refused.
+        """
+        coder = self._coder(codec)
+        stored = coder.encode(raw)
+        if coder.decode(stored, raw_bytes=len(raw)) != raw:
+            raise SpoolError(f"The codec {codec!r} does not give back what it was given; the source is untouched.")
+        chunk = Chunk(
+            offset=self.stored_bytes,
+            raw_bytes=len(raw),
+            stored_bytes=len(stored),
+            codec=codec,
+            sha256=sha256(stored).hexdigest(),
+        )
+        try:
+            self._data.seek(chunk.offset)
+            self._data.write(stored)
+            self._data.flush()
+            self._journal.write(json.dumps(asdict(chunk)).encode() + b"\n")
+            self._journal.flush()
+        except OSError as error:
+            raise _refused(error) from error
+        self.chunks.append(chunk)
+        return chunk
+
+    def sync(self) -> None:
+        """Return once data, journal and their folder are on the disk."""
+        try:
+            for handle in (self._data, self._journal):
+                handle.flush()
+                os.fsync(handle.fileno())
+            sync_folder(self.path.parent)
+        except OSError as error:
+            raise _refused(error) from error
+
+    def _coder(self, name: str) -> Codec:
+        if name not in self._decoders:
+            self._decoders[name] = codec_named(name)
+        return self._decoders[name]
+
+    def _journalled(self) -> Iterator[Chunk]:
+        self._journal.seek(0)
+        expected = 0
+        for line in self._journal:
+            try:
+                chunk = Chunk(**json.loads(line))
+            except (ValueError, TypeError):
+                return  # a torn last line
+            if chunk.offset != expected:
+                return
+            expected += chunk.stored_bytes
+            yield chunk
+
+    def _cut_off(self) -> None:
+        self._data.truncate(self.stored_bytes)
+        lines = b"".join(json.dumps(asdict(c)).encode() + b"\n" for c in self.chunks)
+        self._journal.truncate(0)
+        self._journal.write(lines)
+        self._journal.flush()
+
+
+def journal_of(packed: Path) -> Path:
+    """Return where the journal of a packed file lies."""
+    return packed.with_suffix(".journal")
+
+
+def sync_folder(folder: Path) -> None:
+    """Return once the folder's entries (a new or renamed file) are on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def cut(chunks: Iterable[Chunk], *, part_bytes: int) -> list[list[Chunk]]:
+    """Group chunks in runs of at most part_bytes stored; a larger chunk is a run of its own."""
+    runs: list[list[Chunk]] = []
+    filled = 0
+    for chunk in chunks:
+        if not runs or filled + chunk.stored_bytes > part_bytes:
+            runs.append([])
+            filled = 0
+        runs[-1].append(chunk)
+        filled += chunk.stored_bytes
+    return runs
+
+
+def unpack(chunks: Iterable[Chunk], read: Callable[[int], bytes]) -> Iterator[bytes]:
+    """Yield the source bytes chunk by chunk; ``read(n)`` returns the next n bytes of the packed file.
+
+    Raises:
+        SpoolError: a chunk is damaged.
+    """
+    decoders: dict[str, Codec] = {}
+    for chunk in chunks:
+        yield decoded(chunk, read(chunk.stored_bytes), decoders)
+
+
+def _refused(error: OSError) -> SpoolError:
+    return SpoolError(
+        f"The spool disk did not take the data ({os.strerror(error.errno or 0)}); the scanner's file is untouched. "
+        "The relay goes on from the last good chunk once the disk is well."
+    )

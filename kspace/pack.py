@@ -1,0 +1,75 @@
+"""The one full read of a source file: digest, walk, encode, compare and spool in the same pass."""
+
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+from kspace.container import MAX_CHUNK_BYTES, PackedFile
+from kspace.errors import FileChanged
+from kspace.records import Packed
+from kspace.sources import Reader
+from kspace.twix.walk import Walker
+
+_READ_BYTES = 1 << 20
+
+
+def pack(  # noqa: PLR0913 -- the pass is one verb with one option
+    reader: Reader,
+    *,
+    size: int,
+    target: Path,
+    codec: str = "zstd",
+    chunk_bytes: int = MAX_CHUNK_BYTES,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Packed:
+    """Pack a file of ``size`` bytes into ``target``, going on where an earlier life stopped.
+
+    After a crash the digest and the walk are rebuilt by decoding the spooled chunks; the source is read from there on
+    only. ``progress`` is told the number of source bytes that are safe in the spool.
+
+    Raises:
+        FileChanged: the source ends before ``size``.
+        SourceError: the share does not answer.
+        SpoolError: the disk refuses, or a codec failed its comparison.
+    """
+    digest, walker = sha256(), Walker(size)
+    with PackedFile(target) as packed:
+        for raw in packed.replay():
+            digest.update(raw)
+            walker.feed(raw)
+        held = bytearray()
+        start = packed.raw_bytes
+        while start + len(held) < size:
+            block = reader.read(start + len(held), min(_READ_BYTES, chunk_bytes - len(held), size - start - len(held)))
+            if not block:
+                raise FileChanged(f"The file ended at byte {start + len(held)} of {size}; it will be looked at anew.")
+            digest.update(block)
+            walker.feed(block)
+            held += block
+            ends = _ends(walker, start=start, held=len(held), is_full=len(held) == chunk_bytes)
+            if start + len(held) == size:
+                ends.append(size)
+            for end in ends:
+                if end > start:
+                    packed.append(held[: end - start], codec=codec)
+                    del held[: end - start]
+                    start = end
+                    progress(start)
+        packed.sync()
+        return Packed(
+            sha256=digest.hexdigest(),
+            size=size,
+            audit=walker.finish(),
+            measurements=walker.measurements,
+            chunks=tuple(packed.chunks),
+            stored_bytes=packed.stored_bytes,
+        )
+
+
+def _ends(walker: Walker, *, start: int, held: int, is_full: bool) -> list[int]:
+    """Return where to cut what is held: at every edge of a header region, and at a readout's border when full."""
+    ends = [edge for edge in walker.header_edges if start < edge <= start + held]
+    if is_full:
+        border = walker.border
+        ends.append(border if max([start, *ends]) < border else start + held)
+    return sorted(ends)

@@ -1,0 +1,68 @@
+"""The one limiter of a scanner: every byte and every call to its shares passes it, one at a time."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kspace.clock import Clock
+from kspace.records import SourceFile
+from kspace.sources import Reader, Source
+
+
+class Limiter:
+    """Lets one reader at a time through, at no more than so many bits a second on average.
+
+    The time a read has used up is paid back after it, so a burst is never longer than one block.
+    """
+
+    def __init__(self, *, mbit_per_s: float, clock: Clock) -> None:
+        self._bytes_per_s = mbit_per_s * 1e6 / 8
+        self._clock = clock
+        self._turn = threading.Lock()
+        self._free_at = clock.monotonic()
+
+    @contextmanager
+    def turn(self, cost_bytes: int = 0) -> Iterator[None]:
+        """Hold the scanner for one call that will read at most so many bytes."""
+        with self._turn:
+            self._clock.sleep(self._free_at - self._clock.monotonic())
+            began = self._clock.monotonic()
+            try:
+                yield
+            finally:
+                self._free_at = max(self._free_at, began) + cost_bytes / self._bytes_per_s
+
+
+class LimitedSource:
+    """A source seen through its scanner's limiter; header reads and listings included."""
+
+    def __init__(self, source: Source, limiter: Limiter) -> None:
+        self._source = source
+        self._limiter = limiter
+
+    def find(self) -> Iterator[SourceFile]:
+        """List the source in one turn, so that no file is read meanwhile."""
+        with self._limiter.turn():
+            found = list(self._source.find())
+        yield from found
+
+    def stat(self, path: str) -> SourceFile:
+        """Look at one file in one turn."""
+        with self._limiter.turn():
+            return self._source.stat(path)
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[Reader]:
+        """Open one file; each of its reads takes a turn."""
+        with self._source.open(path) as reader:
+            yield _LimitedReader(reader, self._limiter)
+
+
+class _LimitedReader:
+    def __init__(self, reader: Reader, limiter: Limiter) -> None:
+        self._reader = reader
+        self._limiter = limiter
+
+    def read(self, offset: int, length: int) -> bytes:
+        with self._limiter.turn(length):
+            return self._reader.read(offset, length)
