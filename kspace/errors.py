@@ -36,6 +36,8 @@ class KspaceError(Exception):
     code: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 1
     retry: ClassVar[Retry] = Retry.LATER
+    pauses: ClassVar[bool] = False
+    """True where it is not the item's fault: its whole source, spool or destination is left alone for a while."""
 
 
 class BadInput(KspaceError):
@@ -64,12 +66,14 @@ class SourceError(KspaceError):
 
     code = "source"
     exit_code = 5
+    pauses = True
 
 
 class FileVanished(SourceError):
     """The file is gone from the share."""
 
     code = "file_vanished"
+    pauses = False
     retry = Retry.PERSON
 
 
@@ -77,6 +81,7 @@ class FileUnreadable(SourceError):
     """The share does not let the relay read the file."""
 
     code = "file_unreadable"
+    pauses = False
     retry = Retry.PERSON
 
 
@@ -84,6 +89,7 @@ class FileChanged(SourceError):
     """The file is not the one that was looked at."""
 
     code = "file_changed"
+    pauses = False
 
 
 class SpoolError(KspaceError):
@@ -91,6 +97,7 @@ class SpoolError(KspaceError):
 
     code = "spool"
     exit_code = 6
+    pauses = True
 
 
 class DestinationError(KspaceError):

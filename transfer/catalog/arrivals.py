@@ -1,0 +1,214 @@
+"""What the listener received: instances with their series and study, and the deliveries they begin or re-open."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from dicom.join import index_keys
+from sqlalchemy import Connection, and_, insert, select, update
+
+from dicom.records import Instance, Series, Study
+from transfer.catalog import documents, tables
+from transfer.catalog.database import Database
+from transfer.catalog.loading import load_series
+from transfer.catalog.notices import RELAY, note, raise_alert
+from transfer.routing import Target
+from transfer.states import CaptureState, DeliveryState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """One instance that lies durable on this machine's disk."""
+
+    study: Study
+    series: Series
+    instance: Instance
+    path: Path
+    size: int
+    sha256: str
+    called_ae: str
+    calling_ae: str
+
+
+class Seen(StrEnum):
+    """Whether the catalog knew the instance."""
+
+    NEW = "new"
+    SAME = "same"
+    """The same bytes were received before."""
+    OTHER_BYTES = "other bytes"
+    """Its SOP Instance UID is known with other bytes: both are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A series worth judging for a measurement, and when its study last grew."""
+
+    series: Series
+    last_arrival_at: datetime
+
+
+def record_arrival(  # noqa: PLR0913 -- the facts of one arrival
+    database: Database,
+    arrival: Arrival,
+    *,
+    targets: Iterable[Target],
+    machine: str,
+    at: datetime,
+    quiet_s: float,
+) -> Seen:
+    """Write the instance and return once that is durable; its study's deliveries are due when it has been quiet."""
+    due_at = at + timedelta(seconds=quiet_s)
+    with database.write() as connection:
+        study_id = _study(database, connection, arrival, at)
+        series_id = _series(database, connection, arrival, study_id)
+        seen = _instance(connection, arrival, series_id, at)
+        if seen is Seen.SAME:
+            return seen
+        for target in targets:
+            _delivery(database, connection, study_id, target, machine, at, due_at)
+        d = tables.delivery.c
+        reopened = and_(d.kind == "dicom", d.study_id == study_id, d.state != DeliveryState.HELD)
+        connection.execute(
+            update(tables.delivery).where(reopened).values(state=DeliveryState.QUEUED, due_at=due_at, since_at=at)
+        )
+        _wake_captures(connection, arrival.series.serial, due_at)
+    return seen
+
+
+def find_candidates(database: Database, keys: Iterable[str]) -> list[Candidate]:
+    """Return every series that shares a key with the measurement."""
+    k, s, study = tables.series_key.c, tables.series.c, tables.study.c
+    with database.read() as connection:
+        ids = connection.execute(select(k.series_id).where(k.key.in_(list(keys))).distinct()).scalars().all()
+        grown = connection.execute(
+            select(s.series_uid, study.last_arrival_at).join(tables.study).where(s.id.in_(ids))
+        ).tuples()
+        last = dict(grown.all())
+        return [Candidate(found, last[found.series_uid]) for found in load_series(connection, list(ids))]
+
+
+def _study(database: Database, connection: Connection, arrival: Arrival, at: datetime) -> int:
+    s = tables.study.c
+    database.insert_new(
+        connection,
+        tables.study,
+        {
+            "study_uid": arrival.study.study_uid,
+            "called_ae": arrival.called_ae,
+            "calling_ae": arrival.calling_ae,
+            "first_arrival_at": at,
+            "last_arrival_at": at,
+            "document": documents.from_study(arrival.study),
+        },
+    )
+    of_this = s.study_uid == arrival.study.study_uid
+    connection.execute(update(tables.study).where(of_this).values(last_arrival_at=at))
+    return connection.execute(select(s.id).where(of_this)).scalar_one()
+
+
+def _series(database: Database, connection: Connection, arrival: Arrival, study_id: int) -> int:
+    s = tables.series.c
+    database.insert_new(
+        connection,
+        tables.series,
+        {
+            "study_id": study_id,
+            "series_uid": arrival.series.series_uid,
+            "number": arrival.series.number,
+            "protocol": arrival.series.protocol,
+            "serial": arrival.series.serial,
+            "document": documents.from_series(arrival.series),
+        },
+    )
+    series_id = connection.execute(select(s.id).where(s.series_uid == arrival.series.series_uid)).scalar_one()
+    of_instance = replace(
+        arrival.series, sop_uids=frozenset({arrival.instance.sop_uid}), ticks=frozenset(arrival.instance.ticks)
+    )
+    for key in index_keys(of_instance):
+        database.insert_new(connection, tables.series_key, {"key": key, "series_id": series_id})
+    return series_id
+
+
+def _instance(connection: Connection, arrival: Arrival, series_id: int, at: datetime) -> Seen:
+    i = tables.instance.c
+    known = connection.execute(select(i.sha256).where(i.sop_uid == arrival.instance.sop_uid)).scalars().all()
+    if arrival.sha256 in known:
+        return Seen.SAME
+    connection.execute(
+        insert(tables.instance).values(
+            series_id=series_id,
+            sop_uid=arrival.instance.sop_uid,
+            sha256=arrival.sha256,
+            size=arrival.size,
+            path=str(arrival.path),
+            received_at=at,
+            document=documents.from_instance(arrival.instance),
+        )
+    )
+    if not known:
+        return Seen.NEW
+    raise_alert(
+        connection,
+        key=f"instance:{arrival.instance.sop_uid}",
+        severity="warning",
+        text="An image came twice under one SOP Instance UID with other bytes. Both are kept; the first is delivered. "
+        "See on the scanner which of the two is meant.",
+        at=at,
+    )
+    return Seen.OTHER_BYTES
+
+
+def _delivery(  # noqa: PLR0913, PLR0917 -- the columns of a new row
+    database: Database,
+    connection: Connection,
+    study_id: int,
+    target: Target,
+    machine: str,
+    at: datetime,
+    due_at: datetime,
+) -> None:
+    database.insert_new(
+        connection,
+        tables.delivery,
+        {
+            "kind": "dicom",
+            "study_id": study_id,
+            "destination": target.destination,
+            "project": target.project,
+            "subject": target.subject,
+            "session": target.session,
+            "state": DeliveryState.QUEUED,
+            "since_at": at,
+            "due_at": due_at,
+            "machine": machine,
+            "lane": f"{target.destination}/{study_id}",
+        },
+    )
+
+
+def _wake_captures(connection: Connection, serial: str | None, due_at: datetime) -> None:
+    """New evidence re-opens the question for every capture of that scanner that has no series yet."""
+    c, m = tables.capture.c, tables.measurement.c
+    of_scanner = c.id.in_(select(m.capture_id).where(m.serial == serial))
+    connection.execute(update(tables.capture).where(of_scanner, c.state == CaptureState.PACKED).values(due_at=due_at))
+    held = and_(of_scanner, c.state == CaptureState.HELD, c.held_code == "join")
+    for capture_id in connection.execute(select(c.id).where(held)).scalars().all():
+        connection.execute(
+            update(tables.capture)
+            .where(c.id == capture_id)
+            .values(state=CaptureState.PACKED, due_at=due_at, held_from=None, held_code=None)
+        )
+        note(
+            connection,
+            at=due_at,
+            actor=RELAY,
+            subject="capture",
+            subject_id=capture_id,
+            verb="capture.reopened",
+            before=CaptureState.HELD,
+            after=CaptureState.PACKED,
+            detail="new DICOM arrived",
+        )

@@ -1,0 +1,173 @@
+"""Rows to the records that stages are given. Reads only."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, desc, select
+
+from dicom.records import Series, Study
+from kspace.errors import NotFound
+from kspace.records import Audit, Measurement, Part, SourceFile, Verdict
+from transfer.catalog import documents, tables
+from transfer.records import Capture, DicomDelivery, Match, RawDelivery, StoredInstance
+from transfer.states import CaptureState, DeliveryState
+
+
+def load_capture(connection: Connection, capture_id: int) -> Capture:
+    """Return a capture with its file, measurements and latest match.
+
+    Raises:
+        NotFound: there is none.
+    """
+    c, f = tables.capture.c, tables.source_file.c
+    row = _one(
+        connection,
+        select(tables.capture, f.scanner, f.source, f.path, f.size, f.mtime_ns, f.changed_at)
+        .join(tables.source_file)
+        .where(c.id == capture_id),
+        f"There is no capture {capture_id}; `kspace status` lists those there are.",
+    )
+    return Capture(
+        id=row["id"],
+        state=CaptureState(row["state"]),
+        scanner=row["scanner"],
+        source=row["source"],
+        file=SourceFile(path=row["path"], size=row["size"], mtime_ns=row["mtime_ns"]),
+        changed_at=row["changed_at"],
+        since_at=row["since_at"],
+        as_is=row["as_is"],
+        audit=_audit(row),
+        measurements=_measurements(connection, capture_id),
+        sha256=row["sha256"],
+        manifest=row["manifest"],
+        match=_match(connection, capture_id),
+    )
+
+
+def load_delivery(connection: Connection, delivery_id: int) -> RawDelivery | DicomDelivery:
+    """Return a delivery of either kind with all its stage needs.
+
+    Raises:
+        NotFound: there is none.
+    """
+    query = select(tables.delivery).where(tables.delivery.c.id == delivery_id)
+    row = _one(connection, query, f"There is no delivery {delivery_id}.")
+    return _dicom(connection, row) if row["kind"] == "dicom" else _raw(connection, row)
+
+
+def load_series(connection: Connection, series_ids: list[int]) -> list[Series]:
+    """Return series with what their instances tell."""
+    s, i = tables.series.c, tables.instance.c
+    rows = connection.execute(select(s.id, s.document).where(s.id.in_(series_ids)).order_by(s.number, s.id)).all()
+    told: dict[int, list[dict[str, Any]]] = {}
+    for series_id, document in connection.execute(select(i.series_id, i.document).where(i.series_id.in_(series_ids))):
+        told.setdefault(series_id, []).append(document)
+    return [
+        documents.to_series(
+            document,
+            sop_uids=frozenset(d["sop_uid"] for d in told.get(series_id, ())),
+            ticks=frozenset(tick for d in told.get(series_id, ()) for tick in d["ticks"]),
+        )
+        for series_id, document in rows
+    ]
+
+
+def load_study(connection: Connection, study_id: int) -> Study:
+    """Return a study by its row."""
+    document = connection.execute(select(tables.study.c.document).where(tables.study.c.id == study_id)).scalar_one()
+    return documents.to_study(document)
+
+
+def _raw(connection: Connection, row: RowMapping) -> RawDelivery:
+    p = tables.part.c
+    parts = connection.execute(select(tables.part).where(p.delivery_id == row["id"]).order_by(p.number)).mappings()
+    d = tables.delivery.c
+    experiment = connection.execute(
+        select(d.experiment).where(
+            d.kind == "dicom", d.study_id == row["study_id"], d.destination == row["destination"]
+        )
+    ).scalar()
+    return RawDelivery(
+        id=row["id"],
+        state=DeliveryState(row["state"]),
+        destination=row["destination"],
+        project=row["project"],
+        capture=load_capture(connection, row["capture_id"]),
+        parts=tuple(Part(**{k: r[k] for k in ("number", "name", "offset", "size", "md5", "sha256")}) for r in parts),
+        experiment=experiment,
+        place=row["place"],
+    )
+
+
+def _dicom(connection: Connection, row: RowMapping) -> DicomDelivery:
+    i, s, study = tables.instance.c, tables.series.c, tables.study.c
+    last_arrival_at = connection.execute(select(study.last_arrival_at).where(study.id == row["study_id"])).scalar_one()
+    rows = connection.execute(
+        select(i.document, i.path, i.size, s.series_uid)
+        .join(tables.series)
+        .where(s.study_id == row["study_id"])
+        .order_by(s.id, i.id)
+    )
+    stored = [
+        StoredInstance(instance=documents.to_instance(document), series_uid=uid, path=Path(path), size=size)
+        for document, path, size, uid in rows
+    ]
+    first_of_each = {s.instance.sop_uid: s for s in reversed(stored)}
+    return DicomDelivery(
+        id=row["id"],
+        state=DeliveryState(row["state"]),
+        destination=row["destination"],
+        project=row["project"],
+        subject=row["subject"],
+        session=row["session"],
+        study=load_study(connection, row["study_id"]),
+        last_arrival_at=last_arrival_at,
+        instances=tuple(s for s in stored if first_of_each[s.instance.sop_uid] is s),
+        place=row["place"],
+    )
+
+
+def _audit(row: RowMapping) -> Audit | None:
+    if row["verdict"] is None:
+        return None
+    return Audit(verdict=Verdict(row["verdict"]), position=row["verdict_position"], reason=row["verdict_reason"])
+
+
+def _measurements(connection: Connection, capture_id: int) -> tuple[Measurement, ...]:
+    m = tables.measurement.c
+    query = select(m.document).where(m.capture_id == capture_id).order_by(m.number)
+    return tuple(documents.to_measurement(d) for d in connection.execute(query).scalars())
+
+
+def _match(connection: Connection, capture_id: int) -> Match | None:
+    m, s, d = tables.match.c, tables.study.c, tables.delivery.c
+    row = (
+        connection.execute(
+            select(tables.match, s.study_uid)
+            .join(tables.study)
+            .where(m.capture_id == capture_id)
+            .order_by(desc(m.id))
+            .limit(1)
+        )
+        .mappings()
+        .first()
+    )
+    if row is None:
+        return None
+    targets = connection.execute(
+        select(d.destination, d.project).where(d.kind == "dicom", d.study_id == row["study_id"]).order_by(d.id)
+    )
+    return Match(
+        study_uid=row["study_uid"],
+        series_uid=row["series_uid"],
+        certainty=row["certainty"],
+        reason=row["reason"],
+        targets=tuple((destination, project) for destination, project in targets),
+    )
+
+
+def _one(connection: Connection, query: Select[Any], missing: str) -> RowMapping:
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        raise NotFound(missing)
+    return row

@@ -1,0 +1,299 @@
+"""The first schema."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from transfer.catalog.tables import Instant
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+_REFUSE = "events are append-only"
+_TRIGGERS_SQLITE = tuple(
+    f"CREATE TRIGGER event_no_{act.lower()} BEFORE {act} ON event BEGIN SELECT RAISE(ABORT, '{_REFUSE}'); END"
+    for act in ("UPDATE", "DELETE")
+)
+_TRIGGERS_POSTGRESQL = (
+    f"CREATE FUNCTION event_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{_REFUSE}'; END $$",
+    """CREATE TRIGGER event_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON event
+    FOR EACH STATEMENT EXECUTE FUNCTION event_append_only()""",
+)
+
+
+def upgrade() -> None:
+    """Create every table, and the triggers that keep events append-only."""
+    op.create_table(
+        "alert",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("key", sa.String(length=200), nullable=False),
+        sa.Column("severity", sa.String(length=16), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("raised_at", Instant(), nullable=False),
+        sa.Column("cleared_at", Instant(), nullable=True),
+        sa.Column("told_at", Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_alert")),
+    )
+    op.create_index(
+        "uq_alert_open",
+        "alert",
+        ["key"],
+        unique=True,
+        sqlite_where=sa.text("cleared_at IS NULL"),
+        postgresql_where=sa.text("cleared_at IS NULL"),
+    )
+    op.create_table(
+        "event",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.Column("actor", sa.String(length=64), nullable=False),
+        sa.Column("subject", sa.String(length=16), nullable=False),
+        sa.Column("subject_id", sa.Integer(), nullable=False),
+        sa.Column("verb", sa.String(length=40), nullable=False),
+        sa.Column("before", sa.String(length=16), nullable=True),
+        sa.Column("after", sa.String(length=16), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
+    )
+    op.create_index(op.f("ix_event_subject_id"), "event", ["subject_id"], unique=False)
+    op.create_table(
+        "pause",
+        sa.Column("what", sa.String(length=80), nullable=False),
+        sa.Column("until_at", Instant(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("what", name=op.f("pk_pause")),
+    )
+    op.create_table(
+        "source_file",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("scanner", sa.String(length=64), nullable=False),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("mtime_ns", sa.BigInteger(), nullable=False),
+        sa.Column("changed_at", Instant(), nullable=False),
+        sa.Column("first_seen_at", Instant(), nullable=False),
+        sa.Column("last_seen_at", Instant(), nullable=False),
+        sa.Column("gone_at", Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_source_file")),
+        sa.UniqueConstraint("source", "path", "version", name=op.f("uq_source_file_source")),
+    )
+    op.create_table(
+        "study",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("study_uid", sa.String(length=64), nullable=False),
+        sa.Column("called_ae", sa.String(length=16), nullable=False),
+        sa.Column("calling_ae", sa.String(length=16), nullable=False),
+        sa.Column("first_arrival_at", Instant(), nullable=False),
+        sa.Column("last_arrival_at", Instant(), nullable=False),
+        sa.Column("document", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_study")),
+        sa.UniqueConstraint("study_uid", name=op.f("uq_study_study_uid")),
+    )
+    op.create_table(
+        "capture",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("source_file_id", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("since_at", Instant(), nullable=False),
+        sa.Column("due_at", Instant(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("held_from", sa.String(length=16), nullable=True),
+        sa.Column("held_code", sa.String(length=32), nullable=True),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("machine", sa.String(length=64), nullable=True),
+        sa.Column("lane", sa.String(length=200), nullable=True),
+        sa.Column("lease_token", sa.String(length=32), nullable=True),
+        sa.Column("lease_owner", sa.String(length=64), nullable=True),
+        sa.Column("lease_until", Instant(), nullable=True),
+        sa.Column("as_is", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("verdict", sa.String(length=40), nullable=True),
+        sa.Column("verdict_reason", sa.Text(), nullable=True),
+        sa.Column("verdict_position", sa.BigInteger(), nullable=True),
+        sa.Column("sha256", sa.String(length=64), nullable=True),
+        sa.Column("stored_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("manifest", sa.LargeBinary(), nullable=True),
+        sa.ForeignKeyConstraint(["source_file_id"], ["source_file.id"], name=op.f("fk_capture_source_file_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_capture")),
+        sa.UniqueConstraint("source_file_id", name=op.f("uq_capture_source_file_id")),
+    )
+    op.create_index("ix_capture_due", "capture", ["state", "due_at"], unique=False)
+    op.create_index(
+        "uq_capture_lane",
+        "capture",
+        ["lane"],
+        unique=True,
+        sqlite_where=sa.text("lease_token IS NOT NULL"),
+        postgresql_where=sa.text("lease_token IS NOT NULL"),
+    )
+    op.create_table(
+        "series",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("study_id", sa.Integer(), nullable=False),
+        sa.Column("series_uid", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=True),
+        sa.Column("protocol", sa.Text(), nullable=True),
+        sa.Column("serial", sa.String(length=64), nullable=True),
+        sa.Column("document", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_series_study_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_series")),
+        sa.UniqueConstraint("series_uid", name=op.f("uq_series_series_uid")),
+    )
+    op.create_index(op.f("ix_series_study_id"), "series", ["study_id"], unique=False)
+    op.create_table(
+        "decision",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("capture_id", sa.Integer(), nullable=False),
+        sa.Column("step", sa.String(length=8), nullable=False),
+        sa.Column("is_wanted", sa.Boolean(), nullable=False),
+        sa.Column("rule", sa.String(length=64), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_decision_capture_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_decision")),
+    )
+    op.create_index(op.f("ix_decision_capture_id"), "decision", ["capture_id"], unique=False)
+    op.create_table(
+        "delivery",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("capture_id", sa.Integer(), nullable=True),
+        sa.Column("study_id", sa.Integer(), nullable=False),
+        sa.Column("destination", sa.String(length=64), nullable=False),
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("subject", sa.String(length=64), nullable=True),
+        sa.Column("session", sa.String(length=64), nullable=True),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("since_at", Instant(), nullable=False),
+        sa.Column("due_at", Instant(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("held_from", sa.String(length=16), nullable=True),
+        sa.Column("held_code", sa.String(length=32), nullable=True),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("machine", sa.String(length=64), nullable=True),
+        sa.Column("lane", sa.String(length=200), nullable=True),
+        sa.Column("lease_token", sa.String(length=32), nullable=True),
+        sa.Column("lease_owner", sa.String(length=64), nullable=True),
+        sa.Column("lease_until", Instant(), nullable=True),
+        sa.Column("place", sa.Text(), nullable=True),
+        sa.Column("experiment", sa.String(length=64), nullable=True),
+        sa.Column("verified_at", Instant(), nullable=True),
+        sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_delivery_capture_id")),
+        sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_delivery_study_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery")),
+        sa.UniqueConstraint("capture_id", "study_id", "destination", name=op.f("uq_delivery_capture_id")),
+    )
+    op.create_index(op.f("ix_delivery_capture_id"), "delivery", ["capture_id"], unique=False)
+    op.create_index("ix_delivery_due", "delivery", ["state", "due_at"], unique=False)
+    op.create_index(op.f("ix_delivery_study_id"), "delivery", ["study_id"], unique=False)
+    op.create_index(
+        "uq_delivery_dicom",
+        "delivery",
+        ["study_id", "destination"],
+        unique=True,
+        sqlite_where=sa.text("kind = 'dicom'"),
+        postgresql_where=sa.text("kind = 'dicom'"),
+    )
+    op.create_index(
+        "uq_delivery_lane",
+        "delivery",
+        ["lane"],
+        unique=True,
+        sqlite_where=sa.text("lease_token IS NOT NULL"),
+        postgresql_where=sa.text("lease_token IS NOT NULL"),
+    )
+    op.create_table(
+        "instance",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("series_id", sa.Integer(), nullable=False),
+        sa.Column("sop_uid", sa.String(length=64), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("received_at", Instant(), nullable=False),
+        sa.Column("document", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["series_id"], ["series.id"], name=op.f("fk_instance_series_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_instance")),
+        sa.UniqueConstraint("sop_uid", "sha256", name=op.f("uq_instance_sop_uid")),
+    )
+    op.create_index(op.f("ix_instance_series_id"), "instance", ["series_id"], unique=False)
+    op.create_table(
+        "match",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("capture_id", sa.Integer(), nullable=False),
+        sa.Column("study_id", sa.Integer(), nullable=False),
+        sa.Column("series_uid", sa.String(length=64), nullable=True),
+        sa.Column("certainty", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("actor", sa.String(length=64), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_match_capture_id")),
+        sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_match_study_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_match")),
+    )
+    op.create_index(op.f("ix_match_capture_id"), "match", ["capture_id"], unique=False)
+    op.create_table(
+        "measurement",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("capture_id", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("mid", sa.Integer(), nullable=True),
+        sa.Column("serial", sa.String(length=64), nullable=True),
+        sa.Column("protocol", sa.Text(), nullable=True),
+        sa.Column("document", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_measurement_capture_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_measurement")),
+        sa.UniqueConstraint("capture_id", "number", name=op.f("uq_measurement_capture_id")),
+    )
+    op.create_index(op.f("ix_measurement_capture_id"), "measurement", ["capture_id"], unique=False)
+    op.create_index(op.f("ix_measurement_serial"), "measurement", ["serial"], unique=False)
+    op.create_table(
+        "series_key",
+        sa.Column("key", sa.String(length=200), nullable=False),
+        sa.Column("series_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["series_id"], ["series.id"], name=op.f("fk_series_key_series_id")),
+        sa.PrimaryKeyConstraint("key", "series_id", name=op.f("pk_series_key")),
+    )
+    op.create_table(
+        "evidence",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("match_id", sa.Integer(), nullable=False),
+        sa.Column("series_uid", sa.String(length=64), nullable=False),
+        sa.Column("clue", sa.String(length=32), nullable=False),
+        sa.Column("weight", sa.String(length=16), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["match_id"], ["match.id"], name=op.f("fk_evidence_match_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_evidence")),
+    )
+    op.create_index(op.f("ix_evidence_match_id"), "evidence", ["match_id"], unique=False)
+    op.create_table(
+        "part",
+        sa.Column("delivery_id", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("md5", sa.String(length=32), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["delivery_id"], ["delivery.id"], name=op.f("fk_part_delivery_id")),
+        sa.PrimaryKeyConstraint("delivery_id", "number", name=op.f("pk_part")),
+    )
+    op.create_table(
+        "receipt",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("delivery_id", sa.Integer(), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(["delivery_id"], ["delivery.id"], name=op.f("fk_receipt_delivery_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_receipt")),
+    )
+    op.create_index(op.f("ix_receipt_delivery_id"), "receipt", ["delivery_id"], unique=False)
+
+    is_sqlite = op.get_bind().dialect.name == "sqlite"
+    for statement in _TRIGGERS_SQLITE if is_sqlite else _TRIGGERS_POSTGRESQL:
+        op.execute(statement)

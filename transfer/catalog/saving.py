@@ -1,0 +1,234 @@
+"""What a stage's result changes besides the state: one function a result, all in the commit's own transaction."""
+
+from datetime import datetime
+from functools import singledispatch
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+
+from kspace.records import Audit, Measurement
+from transfer.catalog import documents, tables
+from transfer.catalog.notices import RELAY, note, raise_alert
+from transfer.records import (
+    Archived,
+    Changed,
+    Joined,
+    PackedUp,
+    Planned,
+    Released,
+    Result,
+    Sent,
+    Settled,
+    Verified,
+)
+from transfer.selection import Choice
+from transfer.states import CaptureState, DeliveryState
+
+Columns = dict[str, Any]
+
+
+@singledispatch
+def save(result: Result, connection: Connection, row: RowMapping, at: datetime) -> Columns:
+    """Write what the result says and return the columns of its own row that change with it."""
+    del result, connection, row, at
+    return {}
+
+
+@save.register
+def _(result: Settled, connection: Connection, row: RowMapping, at: datetime) -> Columns:
+    _set_measurements(connection, row["id"], result.measurements)
+    _set_choices(connection, row["id"], [result.choice], at)
+    return {**_audit(result.audit), "reason": result.choice.reason}
+
+
+@save.register
+def _(result: Changed, connection: Connection, row: RowMapping, at: datetime) -> Columns:
+    f = tables.source_file.c
+    connection.execute(
+        update(tables.source_file)
+        .where(f.id == row["source_file_id"])
+        .values(size=result.file.size, mtime_ns=result.file.mtime_ns, changed_at=at)
+    )
+    return {"reason": "The file changed on the share; it is looked at from the start."}
+
+
+@save.register
+def _(result: PackedUp, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
+    _set_measurements(connection, row["id"], result.packed.measurements)
+    return {
+        **_audit(result.packed.audit),
+        "sha256": result.packed.sha256,
+        "stored_bytes": result.packed.stored_bytes,
+        "manifest": result.manifest,
+        "lane": None,
+        "reason": result.packed.audit.reason,
+    }
+
+
+@save.register
+def _(result: Joined, connection: Connection, row: RowMapping, at: datetime) -> Columns:
+    decision = result.decision
+    study = connection.execute(
+        select(tables.study.c.id).where(tables.study.c.study_uid == decision.study_uid)
+    ).scalar_one()
+    match_id = connection.execute(
+        insert(tables.match)
+        .values(
+            capture_id=row["id"],
+            study_id=study,
+            series_uid=decision.series_uids[0] if decision.series_uids else None,
+            certainty=decision.certainty,
+            reason=decision.reason,
+            actor=RELAY,
+            at=at,
+        )
+        .returning(tables.match.c.id)
+    ).scalar_one()
+    proofs = [
+        {"match_id": match_id, "series_uid": j.series_uid, "clue": e.clue, "weight": e.weight, "detail": e.detail}
+        for j in decision.judged
+        for e in j.evidence
+    ]
+    if proofs:
+        connection.execute(insert(tables.evidence), proofs)
+    return {"reason": decision.reason}
+
+
+@save.register
+def _(result: Planned, connection: Connection, row: RowMapping, at: datetime) -> Columns:
+    _set_choices(connection, row["id"], result.choices, at)
+    m = tables.match.c
+    study_id = connection.execute(
+        select(m.study_id).where(m.capture_id == row["id"]).order_by(m.id.desc()).limit(1)
+    ).scalar_one()
+    for new in result.deliveries:
+        state = DeliveryState.HELD if new.hold else DeliveryState.QUEUED
+        delivery_id = connection.execute(
+            insert(tables.delivery)
+            .values(
+                kind="raw",
+                capture_id=row["id"],
+                study_id=study_id,
+                destination=new.destination,
+                project=new.project,
+                state=state,
+                since_at=at,
+                due_at=at,
+                reason=new.hold,
+                held_from=DeliveryState.QUEUED if new.hold else None,
+                held_code="privacy" if new.hold else None,
+                machine=row["machine"],
+                lane=f"{new.destination}/{study_id}",
+            )
+            .returning(tables.delivery.c.id)
+        ).scalar_one()
+        connection.execute(
+            insert(tables.part),
+            [
+                {
+                    "delivery_id": delivery_id,
+                    "number": p.number,
+                    "name": p.name,
+                    "offset": p.offset,
+                    "size": p.size,
+                    "md5": p.md5,
+                    "sha256": p.sha256,
+                }
+                for p in new.parts
+            ],
+        )
+        note(connection, at=at, actor=RELAY, subject="delivery", subject_id=delivery_id, verb="planned", after=state)
+        if new.hold:
+            raise_alert(connection, key=f"delivery:{delivery_id}", severity="warning", text=new.hold, at=at)
+    return {"reason": None}
+
+
+@save.register
+def _(result: Released, connection: Connection, row: RowMapping, at: datetime) -> Columns:
+    _set_choices(connection, row["id"], result.choices, at)
+    return {"reason": " ".join(c.reason for c in result.choices)}
+
+
+@save.register
+def _(result: Sent, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
+    return {"place": result.place, "reason": None}
+
+
+@save.register
+def _(result: Archived, connection: Connection, row: RowMapping, at: datetime) -> Columns:
+    d = tables.delivery.c
+    connection.execute(
+        update(tables.delivery)
+        .where(
+            d.kind == "raw",
+            d.study_id == row["study_id"],
+            d.destination == row["destination"],
+            d.state == DeliveryState.QUEUED,
+        )
+        .values(due_at=at)
+    )
+    return {"experiment": result.experiment, "verified_at": at, "reason": f"{result.instances} instances verified."}
+
+
+@save.register
+def _(result: Verified, connection: Connection, row: RowMapping, at: datetime) -> Columns:
+    connection.execute(insert(tables.receipt).values(delivery_id=row["id"], document=result.receipt, at=at))
+    d, c = tables.delivery.c, tables.capture.c
+    open_ones = connection.execute(
+        select(func.count()).where(
+            d.capture_id == row["capture_id"], d.id != row["id"], d.state != DeliveryState.VERIFIED
+        )
+    ).scalar_one()
+    if not open_ones:
+        moved = connection.execute(
+            update(tables.capture)
+            .where(c.id == row["capture_id"], c.state == CaptureState.PLANNED)
+            .values(state=CaptureState.DELIVERED, since_at=at, due_at=at, reason=None)
+        )
+        if moved.rowcount:
+            note(
+                connection,
+                at=at,
+                actor=RELAY,
+                subject="capture",
+                subject_id=row["capture_id"],
+                verb="delivered",
+                before=CaptureState.PLANNED,
+                after=CaptureState.DELIVERED,
+            )
+    return {"verified_at": at, "reason": None}
+
+
+def _audit(audit: Audit) -> Columns:
+    return {"verdict": audit.verdict, "verdict_reason": audit.reason, "verdict_position": audit.position}
+
+
+def _set_measurements(connection: Connection, capture_id: int, measurements: tuple[Measurement, ...]) -> None:
+    connection.execute(delete(tables.measurement).where(tables.measurement.c.capture_id == capture_id))
+    for number, measurement in enumerate(measurements):
+        connection.execute(
+            insert(tables.measurement).values(
+                capture_id=capture_id,
+                number=number,
+                mid=measurement.mid,
+                serial=measurement.serial,
+                protocol=measurement.protocol,
+                document=documents.from_measurement(measurement),
+            )
+        )
+
+
+def _set_choices(
+    connection: Connection, capture_id: int, choices: list[Choice] | tuple[Choice, ...], at: datetime
+) -> None:
+    for choice in choices:
+        connection.execute(
+            insert(tables.decision).values(
+                capture_id=capture_id,
+                step=choice.step,
+                is_wanted=choice.is_wanted,
+                rule=choice.rule,
+                reason=choice.reason,
+                at=at,
+            )
+        )

@@ -1,0 +1,304 @@
+"""The catalog's tables (SQLAlchemy Core). A change here needs a migration; a test compares the two."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware instant, stored in UTC; SQLite keeps no zone, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
+        """Refuse naive datetimes, and store the others in UTC."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a naive datetime cannot be stored")
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
+        """Return an aware datetime in UTC."""
+        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> Column[int]:
+    return Column("id", Integer, primary_key=True)
+
+
+def _work() -> list[Column[Any]]:
+    """The columns of a row that the engine claims: its state, its lease, and when it is due."""
+    return [
+        Column("state", String(16), nullable=False),
+        Column("since_at", Instant, nullable=False),
+        Column("due_at", Instant, nullable=False),
+        Column("reason", Text),
+        Column("held_from", String(16)),
+        Column("held_code", String(32)),
+        Column("attempts", Integer, nullable=False, server_default="0"),
+        Column("failures", Integer, nullable=False, server_default="0"),
+        Column("machine", String(64)),
+        Column("lane", String(200)),
+        Column("lease_token", String(32)),
+        Column("lease_owner", String(64)),
+        Column("lease_until", Instant),
+    ]
+
+
+def _leases(table: str) -> list[Index]:
+    """Find due rows quickly, and let the database itself refuse two leases in one lane."""
+    busy = text("lease_token IS NOT NULL")
+    return [
+        Index(f"ix_{table}_due", "state", "due_at"),
+        Index(f"uq_{table}_lane", "lane", unique=True, sqlite_where=busy, postgresql_where=busy),
+    ]
+
+
+source_file = Table(
+    "source_file",
+    metadata,
+    _id(),
+    Column("scanner", String(64), nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("first_seen_at", Instant, nullable=False),
+    Column("last_seen_at", Instant, nullable=False),
+    Column("gone_at", Instant),
+    UniqueConstraint("source", "path", "version"),
+)
+
+capture = Table(
+    "capture",
+    metadata,
+    _id(),
+    Column("source_file_id", ForeignKey("source_file.id"), nullable=False, unique=True),
+    *_work(),
+    Column("as_is", Boolean, nullable=False, server_default=text("false")),
+    Column("verdict", String(40)),
+    Column("verdict_reason", Text),
+    Column("verdict_position", BigInteger),
+    Column("sha256", String(64)),
+    Column("stored_bytes", BigInteger),
+    Column("manifest", LargeBinary),
+    *_leases("capture"),
+)
+
+measurement = Table(
+    "measurement",
+    metadata,
+    _id(),
+    Column("capture_id", ForeignKey("capture.id"), nullable=False, index=True),
+    Column("number", Integer, nullable=False),
+    Column("mid", Integer),
+    Column("serial", String(64), index=True),
+    Column("protocol", Text),
+    Column("document", JSON, nullable=False),
+    UniqueConstraint("capture_id", "number"),
+)
+
+study = Table(
+    "study",
+    metadata,
+    _id(),
+    Column("study_uid", String(64), nullable=False, unique=True),
+    Column("called_ae", String(16), nullable=False),
+    Column("calling_ae", String(16), nullable=False),
+    Column("first_arrival_at", Instant, nullable=False),
+    Column("last_arrival_at", Instant, nullable=False),
+    Column("document", JSON, nullable=False),
+)
+
+series = Table(
+    "series",
+    metadata,
+    _id(),
+    Column("study_id", ForeignKey("study.id"), nullable=False, index=True),
+    Column("series_uid", String(64), nullable=False, unique=True),
+    Column("number", Integer),
+    Column("protocol", Text),
+    Column("serial", String(64)),
+    Column("document", JSON, nullable=False),
+)
+
+series_key = Table(
+    "series_key",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("series_id", ForeignKey("series.id"), primary_key=True),
+)
+"""What the join's clues look a series up by: sharing a key makes it a candidate."""
+
+instance = Table(
+    "instance",
+    metadata,
+    _id(),
+    Column("series_id", ForeignKey("series.id"), nullable=False, index=True),
+    Column("sop_uid", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("document", JSON, nullable=False),
+    UniqueConstraint("sop_uid", "sha256"),
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    _id(),
+    Column("match_id", ForeignKey("match.id"), nullable=False, index=True),
+    Column("series_uid", String(64), nullable=False),
+    Column("clue", String(32), nullable=False),
+    Column("weight", String(16), nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+match = Table(
+    "match",
+    metadata,
+    _id(),
+    Column("capture_id", ForeignKey("capture.id"), nullable=False, index=True),
+    Column("study_id", ForeignKey("study.id"), nullable=False),
+    Column("series_uid", String(64)),
+    Column("certainty", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    _id(),
+    Column("kind", String(8), nullable=False),
+    Column("capture_id", ForeignKey("capture.id"), index=True),
+    Column("study_id", ForeignKey("study.id"), nullable=False, index=True),
+    Column("destination", String(64), nullable=False),
+    Column("project", String(64), nullable=False),
+    Column("subject", String(64)),
+    Column("session", String(64)),
+    *_work(),
+    Column("place", Text),
+    Column("experiment", String(64)),
+    Column("verified_at", Instant),
+    UniqueConstraint("capture_id", "study_id", "destination"),
+    *_leases("delivery"),
+    Index(
+        "uq_delivery_dicom",
+        "study_id",
+        "destination",
+        unique=True,
+        sqlite_where=text("kind = 'dicom'"),
+        postgresql_where=text("kind = 'dicom'"),
+    ),
+)
+
+part = Table(
+    "part",
+    metadata,
+    Column("delivery_id", ForeignKey("delivery.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("md5", String(32), nullable=False),
+    Column("sha256", String(64), nullable=False),
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    _id(),
+    Column("capture_id", ForeignKey("capture.id"), nullable=False, index=True),
+    Column("step", String(8), nullable=False),
+    Column("is_wanted", Boolean, nullable=False),
+    Column("rule", String(64)),
+    Column("reason", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+receipt = Table(
+    "receipt",
+    metadata,
+    _id(),
+    Column("delivery_id", ForeignKey("delivery.id"), nullable=False, index=True),
+    Column("document", LargeBinary, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+pause = Table(
+    "pause",
+    metadata,
+    Column("what", String(80), primary_key=True),
+    Column("until_at", Instant, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("failures", Integer, nullable=False),
+)
+"""What is left alone for a while: ``destination:<name>``, ``source:<name>`` or ``spool:<machine>``."""
+
+alert = Table(
+    "alert",
+    metadata,
+    _id(),
+    Column("key", String(200), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("raised_at", Instant, nullable=False),
+    Column("cleared_at", Instant),
+    Column("told_at", Instant),
+    Index(
+        "uq_alert_open",
+        "key",
+        unique=True,
+        sqlite_where=text("cleared_at IS NULL"),
+        postgresql_where=text("cleared_at IS NULL"),
+    ),
+)
+
+event = Table(
+    "event",
+    metadata,
+    _id(),
+    Column("at", Instant, nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("subject", String(16), nullable=False),
+    Column("subject_id", Integer, nullable=False, index=True),
+    Column("verb", String(40), nullable=False),
+    Column("before", String(16)),
+    Column("after", String(16)),
+    Column("detail", Text),
+)
+"""Append-only: a trigger refuses update and delete (migration 0001)."""

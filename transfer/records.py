@@ -1,0 +1,254 @@
+"""What stages are given and what they answer. A stage never sees the catalog: record in, outcome out."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar
+
+from dicom.records import Decision, Instance, Study
+from kspace.records import Audit, Measurement, Packed, Part, SourceFile
+from transfer.selection import Choice
+from transfer.states import CaptureState, DeliveryState, Kind
+
+State = CaptureState | DeliveryState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """One raw file on its way."""
+
+    id: int
+    state: CaptureState
+    scanner: str
+    source: str
+    file: SourceFile
+    changed_at: datetime
+    """When the relay, by its own clock, first saw the file as it is."""
+    since_at: datetime
+    """When the capture came into its state."""
+    as_is: bool
+    """A person's word that a damaged file is to be captured as it is."""
+    audit: Audit | None
+    measurements: tuple[Measurement, ...]
+    sha256: str | None
+    manifest: bytes | None
+    match: "Match | None"
+
+    @property
+    def image(self) -> Measurement | None:
+        """The imaging measurement: the last one; earlier ones are what it depends on."""
+        return self.measurements[-1] if self.measurements else None
+
+    @property
+    def spooled(self) -> str:
+        """The name of its packed file in the spool."""
+        return f"{self.id:08d}.packed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """What the join, or a person, decided for a capture, and where DICOM of that study goes."""
+
+    study_uid: str
+    series_uid: str | None
+    certainty: str
+    reason: str
+    targets: tuple[tuple[str, str], ...]
+    """(destination, project) of the study."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawDelivery:
+    """One capture's way to one destination."""
+
+    id: int
+    state: DeliveryState
+    destination: str
+    project: str
+    capture: Capture
+    parts: tuple[Part, ...]
+    experiment: str | None
+    """The archive's id of the session, once its DICOM is there."""
+    place: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredInstance:
+    """One received instance, where its file lies and which series it is of."""
+
+    instance: Instance
+    series_uid: str
+    path: Path
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DicomDelivery:
+    """One study's way to one destination."""
+
+    id: int
+    state: DeliveryState
+    destination: str
+    project: str
+    subject: str
+    session: str
+    study: Study
+    last_arrival_at: datetime
+    instances: tuple[StoredInstance, ...]
+    place: str | None
+    """The URI the last commit returned: prearchive or archive."""
+
+
+Record = Capture | RawDelivery | DicomDelivery
+
+
+# --- outcomes --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The stage did its work: commit this result."""
+
+    result: "Result"
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Nothing to decide yet: ask again after so many seconds. No failure, and never counted as one."""
+
+    reason: str
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Only a person can go on (or, where ``code`` says so, new evidence)."""
+
+    reason: str
+    code: str
+
+
+Outcome = Done | Later | Held
+
+
+# --- results ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The file is quiet and known; the first selection step is decided."""
+
+    audit: Audit
+    measurements: tuple[Measurement, ...]
+    choice: Choice
+
+    @property
+    def state(self) -> CaptureState:
+        """Wanted goes on, unwanted stays in the inventory."""
+        return CaptureState.SETTLED if self.choice.is_wanted else CaptureState.SKIPPED
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The file is not what it was when it settled: from the start again, as it is now."""
+
+    state: ClassVar[CaptureState] = CaptureState.FOUND
+    file: SourceFile
+
+
+@dataclass(frozen=True, slots=True)
+class PackedUp:
+    """The file lies packed in the spool."""
+
+    state: ClassVar[CaptureState] = CaptureState.PACKED
+    packed: Packed
+    manifest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The join is certain of the study, and of the series where it names one."""
+
+    state: ClassVar[CaptureState] = CaptureState.MATCHED
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A delivery to begin; ``hold`` is the reason for which it may not leave yet."""
+
+    destination: str
+    project: str
+    parts: tuple[Part, ...]
+    hold: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Which destinations get the capture, in which parts."""
+
+    state: ClassVar[CaptureState] = CaptureState.PLANNED
+    choices: tuple[Choice, ...]
+    deliveries: tuple[NewDelivery, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """No project wants the capture: its packed file may go. The one way in which captured bytes are dropped."""
+
+    state: ClassVar[CaptureState] = CaptureState.RELEASED
+    choices: tuple[Choice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """The spool no longer holds the capture."""
+
+    state: ClassVar[CaptureState] = CaptureState.RETIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Everything was sent to this place; nothing is proved yet."""
+
+    state: ClassVar[DeliveryState] = DeliveryState.SENT
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendAgain:
+    """The archive does not hold what was sent."""
+
+    state: ClassVar[DeliveryState] = DeliveryState.QUEUED
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The archive proved from its own bytes that it holds the capture."""
+
+    state: ClassVar[DeliveryState] = DeliveryState.VERIFIED
+    receipt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """The archive holds every instance of the study, in this experiment."""
+
+    state: ClassVar[DeliveryState] = DeliveryState.VERIFIED
+    experiment: str
+    instances: int
+
+
+Result = Settled | Changed | PackedUp | Joined | Planned | Released | Retired | Sent | SendAgain | Verified | Archived
+
+
+def kind_of(record: Record) -> Kind:
+    """Return which kind of row a record was made from."""
+    match record:
+        case Capture():
+            return Kind.CAPTURE
+        case RawDelivery():
+            return Kind.RAW
+        case DicomDelivery():
+            return Kind.DICOM

@@ -1,0 +1,123 @@
+"""Which protocols are captured and delivered, and why. Pure: rules in, decision out.
+
+Two steps, since raw data are short-lived and their project is known only once the DICOM session is: *capture* asks
+whether any project wants this file, *deliver* asks what the session's own project wants. The first rule that fits wins.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from kspace.records import Measurement
+
+
+class IdentifiedRaw(BaseModel):
+    """Somebody's word, with the date, that raw data with unblanked patient fields may leave for this project."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    allowed_by: str = Field(min_length=2)
+    on: date
+
+
+class Rule(BaseModel):
+    """One line of a project's wishes. Patterns are shell patterns, compared without regard to case."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1)
+    project: str = Field(min_length=1)
+    action: Literal["include", "exclude"] = "include"
+    scanner: str = "*"
+    protocols: tuple[str, ...] = Field(default=("*",), min_length=1)
+    identified_raw: IdentifiedRaw | Literal["hold"] = "hold"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _allow_needs_a_name(cls, given: object) -> object:
+        if isinstance(given, dict) and given.get("identified_raw") == "allow":
+            raise ValueError(
+                "identified_raw needs the name and the date of who allows it: "
+                'identified_raw = { allowed_by = "…", on = 2026-01-31 }'
+            )
+        return given
+
+
+class Step(StrEnum):
+    """Which of the two questions a decision answers."""
+
+    CAPTURE = "capture"
+    DELIVER = "deliver"
+
+
+class Choice(BaseModel):
+    """A decision with the rule behind it (None: no rule fitted) and the reason in words."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: Step
+    is_wanted: bool
+    rule: str | None
+    reason: str
+
+
+def choose_capture(rules: Sequence[Rule], measurement: Measurement | None, *, scanner: str) -> Choice:
+    """Return whether any project's rules want this file captured.
+
+    Within a project the first rule that fits decides; the file is captured if at least one project includes it.
+    """
+    denial: Choice | None = None
+    for project in dict.fromkeys(r.project for r in rules):
+        rule = _first(rules, measurement, scanner=scanner, project=project)
+        if rule is None:
+            continue
+        choice = _choice(Step.CAPTURE, rule, measurement)
+        if choice.is_wanted:
+            return choice
+        denial = denial or choice
+    return denial or _unasked(Step.CAPTURE, measurement, "no project asks for it")
+
+
+def choose_delivery(rules: Sequence[Rule], measurement: Measurement | None, *, scanner: str, project: str) -> Choice:
+    """Return whether the rules of the session's own project want this file delivered."""
+    rule = _first(rules, measurement, scanner=scanner, project=project)
+    if rule is None:
+        return _unasked(Step.DELIVER, measurement, f"project {project} does not ask for it")
+    return _choice(Step.DELIVER, rule, measurement)
+
+
+def rule_named(rules: Sequence[Rule], name: str | None) -> Rule | None:
+    """Return the rule of that name."""
+    return next((r for r in rules if r.name == name), None)
+
+
+def _first(rules: Sequence[Rule], measurement: Measurement | None, *, scanner: str, project: str) -> Rule | None:
+    protocol = (measurement.protocol if measurement else None) or ""
+    return next((r for r in rules if r.project == project and _fits(r, scanner=scanner, protocol=protocol)), None)
+
+
+def _fits(rule: Rule, *, scanner: str, protocol: str) -> bool:
+    return fnmatchcase(scanner.lower(), rule.scanner.lower()) and any(
+        fnmatchcase(protocol.lower(), pattern.lower()) for pattern in rule.protocols
+    )
+
+
+def _choice(step: Step, rule: Rule, measurement: Measurement | None) -> Choice:
+    wanted = rule.action == "include"
+    verb = "wants" if wanted else "excludes"
+    reason = f"Rule {rule.name!r} of project {rule.project} {verb} {_protocol(measurement)}."
+    return Choice(step=step, is_wanted=wanted, rule=rule.name, reason=reason)
+
+
+def _unasked(step: Step, measurement: Measurement | None, why: str) -> Choice:
+    return Choice(step=step, is_wanted=False, rule=None, reason=f"Inventory only: {why} ({_protocol(measurement)}).")
+
+
+def _protocol(measurement: Measurement | None) -> str:
+    if measurement is None or not measurement.protocol:
+        return "a file whose protocol could not be read"
+    return f"protocol {measurement.protocol!r}"

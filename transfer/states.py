@@ -1,0 +1,69 @@
+"""The states of a capture and of a delivery, which may follow which, and the stage that leaves each. Tables only."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class CaptureState(StrEnum):
+    """Where one raw file stands on its way."""
+
+    FOUND = "found"
+    SETTLED = "settled"
+    SKIPPED = "skipped"
+    PACKED = "packed"
+    MATCHED = "matched"
+    PLANNED = "planned"
+    DELIVERED = "delivered"
+    RETIRED = "retired"
+    RELEASED = "released"
+    HELD = "held"
+
+
+class DeliveryState(StrEnum):
+    """Where one capture, or one DICOM study, stands on its way to one destination."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    VERIFIED = "verified"
+    HELD = "held"
+
+
+class Kind(StrEnum):
+    """What a row on its way is; each kind has its table or its share of one, and its own stages."""
+
+    CAPTURE = "capture"
+    RAW = "raw"
+    DICOM = "dicom"
+
+
+_C, _D = CaptureState, DeliveryState
+
+TRANSITIONS: Final[dict[CaptureState | DeliveryState, frozenset[CaptureState | DeliveryState]]] = {
+    _C.FOUND: frozenset({_C.SETTLED, _C.SKIPPED, _C.HELD}),
+    _C.SETTLED: frozenset({_C.PACKED, _C.FOUND, _C.HELD}),
+    _C.SKIPPED: frozenset({_C.FOUND}),
+    _C.PACKED: frozenset({_C.MATCHED, _C.HELD}),
+    _C.MATCHED: frozenset({_C.PLANNED, _C.RELEASED, _C.HELD}),
+    _C.PLANNED: frozenset({_C.DELIVERED, _C.HELD}),
+    _C.DELIVERED: frozenset({_C.RETIRED, _C.HELD}),
+    _C.RETIRED: frozenset(),
+    _C.RELEASED: frozenset(),
+    _C.HELD: frozenset({_C.FOUND, _C.SETTLED, _C.PACKED, _C.MATCHED, _C.PLANNED, _C.DELIVERED}),
+    _D.QUEUED: frozenset({_D.SENT, _D.HELD}),
+    _D.SENT: frozenset({_D.VERIFIED, _D.QUEUED, _D.HELD}),
+    _D.VERIFIED: frozenset({_D.QUEUED}),
+    _D.HELD: frozenset({_D.QUEUED, _D.SENT}),
+}
+
+STAGE_OF: Final[dict[tuple[Kind, CaptureState | DeliveryState], str]] = {
+    (Kind.CAPTURE, _C.FOUND): "settle",
+    (Kind.CAPTURE, _C.SETTLED): "pack",
+    (Kind.CAPTURE, _C.PACKED): "join",
+    (Kind.CAPTURE, _C.MATCHED): "plan",
+    (Kind.CAPTURE, _C.DELIVERED): "retire",
+    (Kind.RAW, _D.QUEUED): "send",
+    (Kind.RAW, _D.SENT): "verify",
+    (Kind.DICOM, _D.QUEUED): "forward",
+    (Kind.DICOM, _D.SENT): "confirm",
+}
+"""A capture in PLANNED waits for its deliveries: the catalog moves it on in the commit of the last of them."""
