@@ -1,0 +1,90 @@
+"""Where captures and studies go: the ports; one module or package a kind of archive, each ending in its PLUGIN."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """Bytes to send: their number, and how to read them, as often as needed, from the start."""
+
+    size: int
+    md5: str
+    sha256: str
+    blocks: Callable[[], Iterator[bytes]]
+    suffix: str = ".bin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """One file as the archive lists it. ``md5`` is None where the archive does not say."""
+
+    size: int
+    md5: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """How the archive showed that it holds a file: the digest seen there, and by which way it was seen."""
+
+    digest: str
+    how: str
+
+
+class RawArchive(Protocol):
+    """Holds captures. A place is the archive's own name for the folder of one scan's or session's raw data."""
+
+    def open_place(self, *, project: str, experiment: str, series_uid: str | None) -> str:
+        """Return the place for a series (None: for the session), made ready, after seeing that the relay may write.
+
+        Raises:
+            Missing: the archive has no such session or scan.
+            Forbidden: the relay may not write there.
+        """
+
+    def listing(self, place: str) -> dict[str, Stored]:
+        """Return what the archive lists at the place, by name."""
+
+    def put(self, place: str, name: str, body: Body) -> None:
+        """Send one file, replacing what is there. Its return proves nothing: `prove` does."""
+
+    def prove(self, place: str, files: Mapping[str, Body]) -> dict[str, Proof]:
+        """Return for every file how the archive showed that it holds exactly these bytes.
+
+        Raises:
+            NotHeld: it does not.
+        """
+
+    def read(self, place: str, name: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Open one file for reading back.
+
+        Raises:
+            NotHeld: there is no such file.
+        """
+
+
+class DicomArchive(Protocol):
+    """Takes DICOM sessions. An archive may be both, or only a `RawArchive`."""
+
+    def find(self, *, project: str, study_uid: str) -> str | None:
+        """Return the archive's id of the archived session of this study, or None while it has none.
+
+        Raises:
+            Refused: the session waits there for a person (conflict, error), with the reason.
+            Missing: there is no such project.
+        """
+
+    def sop_uids(self, experiment: str) -> frozenset[str]:
+        """Return the SOP Instance UIDs the archive's own catalogs list for a session."""
+
+    def bulk_digests(self, experiment: str) -> dict[str, str]:
+        """Read every image of a session back and return its `dicom.bulk.bulk_digest` by SOP Instance UID."""
+
+    def import_zip(self, zipped: Path, *, project: str, subject: str, session: str) -> str:
+        """Send a zip of DICOM files of one series and return where it went."""
+
+    def finish(self, place: str) -> str:
+        """Tell the archive that the session is complete for now and return where it is."""

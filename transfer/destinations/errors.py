@@ -1,0 +1,44 @@
+"""What can go wrong at a destination; the class says who acts next and whether everything there waits."""
+
+from kspace.errors import DestinationError, Retry
+
+
+class DestinationDown(DestinationError):
+    """It does not answer, or says that it cannot now: everything for it waits, and goes on by itself."""
+
+    code = "destination_down"
+    pauses = True
+
+
+class Unauthorized(DestinationError):
+    """It refuses the relay's credentials: everything waits, since more tries would lock the account."""
+
+    code = "unauthorized"
+    pauses = True
+
+
+class Forbidden(DestinationError):
+    """The relay's account may not do this there."""
+
+    code = "forbidden"
+    retry = Retry.PERSON
+
+
+class Missing(DestinationError):
+    """There is no such project, session or scan."""
+
+    code = "missing"
+    retry = Retry.PERSON
+
+
+class Refused(DestinationError):
+    """It understood and said no."""
+
+    code = "refused"
+    retry = Retry.PERSON
+
+
+class NotHeld(DestinationError):
+    """It does not hold the bytes it was sent."""
+
+    code = "not_held"

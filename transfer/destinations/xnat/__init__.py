@@ -1,0 +1,25 @@
+"""An unmodified XNAT 1.7 or later, by its REST interface (docs/design/xnat.md)."""
+
+from kspace.registry import Plugin
+from transfer.destinations.xnat.client import XnatClient, XnatSettings
+from transfer.destinations.xnat.raw import XnatRaw
+from transfer.destinations.xnat.sessions import XnatSessions
+
+
+class Xnat(XnatRaw, XnatSessions):
+    """Both ports over one client."""
+
+    def __init__(self, settings: XnatSettings) -> None:
+        self._client = XnatClient(settings)
+        self._settings = settings
+
+    def check(self) -> str:
+        """Sign in and return one line about the server."""
+        return self._client.check()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+PLUGIN = Plugin("xnat", XnatSettings, Xnat)

@@ -1,0 +1,191 @@
+"""HTTP to XNAT: credentials, errors by status, multipart bodies. What XNAT does is cited from NrgXnat/xnat."""
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any, Literal
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field
+
+from kspace.errors import DestinationError
+from transfer.destinations import Body
+from transfer.destinations.errors import DestinationDown, Forbidden, Missing, Refused, Unauthorized
+from transfer.secret import Secret
+
+_CONTENT = {".bin": "application/octet-stream", ".zip": "application/zip"}
+_WRITES = frozenset({"PUT", "POST", "DELETE"})
+_EVENT_REASON = "k-space relay"
+"""Sites that require a change justification answer 500 without one (PersistentWorkflowUtils)."""
+
+
+_GATEWAY = frozenset({502, 503, 504})
+"""A proxy's words: the operation behind it may still complete, so nothing is assumed."""
+_EXPLAINED: dict[int, tuple[type[DestinationError], str]] = {
+    401: (
+        Unauthorized,
+        "refuses the credentials of {user} (401). Everything for it waits, nothing is lost. Put the right password "
+        "in its file; the relay tries again by itself.",
+    ),
+    403: (
+        Forbidden,
+        "does not let {user} do this (403). The data are safe in the spool. Give the account the member role in the "
+        "project, then retry.",
+    ),
+    404: (
+        Missing,
+        "has no such project, session or scan, or hides it from {user} (404). The data are safe in the spool. Create "
+        "it or give access, then retry.",
+    ),
+    413: (
+        Refused,
+        "or a proxy before it refuses bodies of this size (413). The data are safe in the spool. Lower part_bytes in "
+        "its settings, then retry.",
+    ),
+}
+
+
+class XnatSettings(BaseModel):
+    """How to reach an XNAT and how to treat it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: Literal["xnat"] = "xnat"
+    url: str = Field(pattern=r"^https?://[^\s?#]+$")
+    user: str
+    password: Secret
+    ca_file: str | None = None
+    resource: str = Field(default="KSPACE", pattern=r"^[A-Za-z0-9_-]+$")
+    part_bytes: int = Field(default=256_000_000, ge=65_536, le=4_000_000_000)
+    auto_archive: bool = True
+    timeout_s: float = Field(default=300.0, gt=0)
+
+
+class XnatClient:
+    """One signed-in client; safe to share between threads."""
+
+    def __init__(self, settings: XnatSettings) -> None:
+        self._settings = settings
+        self._http = httpx.Client(
+            base_url=settings.url.rstrip("/"),
+            auth=(settings.user, settings.password.reveal()),
+            # A browser-like User-Agent would be asked for CSRF tokens (SecureAction#isCsrfTokenOk).
+            headers={"User-Agent": f"kspace-relay/{version('kspace-relay')}", "Accept": "*/*"},
+            timeout=httpx.Timeout(settings.timeout_s, connect=20.0),
+            verify=settings.ca_file or True,
+            follow_redirects=False,
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        accept: tuple[int, ...] = (200,),
+        content: Any = None,  # noqa: ANN401 -- whatever httpx takes
+        headers: dict[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Return the answer if its status is one of ``accept``; every other status is an error of its class."""
+        query = {**(params or {}), **({"event_reason": _EVENT_REASON} if method in _WRITES else {})}
+        try:
+            answer = self._http.request(method, path, params=query, content=content, headers=headers)
+        except httpx.HTTPError as error:
+            raise self._down(type(error).__name__) from error
+        return self._accepted(answer, accept)
+
+    def rows(self, path: str, params: Mapping[str, str] | None = None) -> list[dict[str, str]]:
+        """Return the rows of a listing; every value is a string (JSONTableRepresentation)."""
+        answer = self.request("GET", path, params={**(params or {}), "format": "json"})
+        try:
+            rows: list[dict[str, str]] = answer.json()["ResultSet"]["Result"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._down("an answer that is no listing") from error
+        return rows
+
+    def send(
+        self, method: str, path: str, body: Body, *, fields: Mapping[str, str], params: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Send form fields and one file as multipart/form-data.
+
+        XNAT spools such a body before it touches the archive, so a broken link leaves no partial file there
+        (SecureResource#getFileWritersAndLoadParams).
+        """
+        boundary = secrets.token_hex(16)
+        opening = f'--{boundary}\r\nContent-Disposition: form-data; name="'
+        head = "".join(f'{opening}{name}"\r\n\r\n{value}\r\n' for name, value in fields.items())
+        head += f'{opening}file"; filename="upload{body.suffix}"\r\nContent-Type: {_CONTENT[body.suffix]}\r\n\r\n'
+        before, after = head.encode(), f"\r\n--{boundary}--\r\n".encode()
+
+        def framed() -> Iterator[bytes]:
+            yield before
+            yield from body.blocks()
+            yield after
+
+        headers = {
+            "Content-Type": f"multipart/form-data; boundary={boundary}",
+            "Content-Length": str(len(before) + body.size + len(after)),
+        }
+        return self.request(method, path, content=framed(), headers=headers, params=params)
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+        """Read one file block by block."""
+        try:
+            with self._http.stream("GET", path) as answer:
+                if answer.status_code != httpx.codes.OK:
+                    answer.read()
+                self._accepted(answer, (200,))
+                yield answer.iter_raw(1 << 18)
+        except httpx.HTTPError as error:
+            raise self._down(type(error).__name__) from error
+
+    def check(self) -> str:
+        """Return one line about the server after signing in."""
+        said = self.request("GET", "/data/auth").text.strip()
+        if self._settings.user not in said:
+            raise Unauthorized(f"{self._name} answers as somebody else than {self._settings.user!r}; see its log-in.")
+        info = self.request("GET", "/xapi/siteConfig/buildInfo").json()
+        return f"signed in to XNAT {info.get('version', 'of unknown version')} as {self._settings.user}"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    @property
+    def _name(self) -> str:
+        return f"Destination {self._settings.name}"
+
+    def _accepted(self, answer: httpx.Response, accept: tuple[int, ...]) -> httpx.Response:
+        if answer.status_code in accept:
+            if answer.headers.get("content-type", "").startswith("text/html") and b"<html" in answer.content[:200]:
+                raise self._down("a page for people instead of data")
+            return answer
+        raise self._error(answer)
+
+    def _error(self, answer: httpx.Response) -> DestinationError:
+        status = answer.status_code
+        if status in _GATEWAY:
+            return self._down(f"status {status}")
+        if status in _EXPLAINED:
+            kind, what = _EXPLAINED[status]
+            return kind(f"{self._name} {what}".replace("{user}", self._settings.user))
+        said = f"status {status}{_heading(answer)}"
+        if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            return DestinationError(f"{self._name} failed ({said}); the relay looks what arrived and tries again.")
+        return Refused(f"{self._name} refused ({said}); the data are safe in the spool. See its log, then retry.")
+
+    def _down(self, how: str) -> DestinationDown:
+        return DestinationDown(
+            f"{self._name} does not answer as it should ({how}). Everything for it waits, nothing is lost; "
+            "the relay tries again by itself."
+        )
+
+
+def _heading(answer: httpx.Response) -> str:
+    """The reason in Restlet's status page, unless it could name somebody."""
+    found = re.search(r"<h3>([A-Za-z .,'-]{1,120})</h3>", answer.text) if answer.is_closed else None
+    return f": {found[1].strip()}" if found else ""

@@ -1,0 +1,38 @@
+"""Secrets come from a file or the environment, never from the configuration itself."""
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from kspace.errors import ConfigError
+
+
+class Secret(BaseModel):
+    """Where a secret stands: ``{ file = "…" }`` or ``{ env = "…" }``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: Path | None = None
+    env: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Secret":
+        if (self.file is None) == (self.env is None):
+            raise ValueError('a secret stands in exactly one place: { file = "…" } or { env = "…" }')
+        return self
+
+    def reveal(self) -> str:
+        """Return the secret, without the line's end.
+
+        Raises:
+            ConfigError: the file or the variable is not there.
+        """
+        if self.env is not None:
+            if self.env not in os.environ:
+                raise ConfigError(f"The environment has no variable {self.env}; set it before starting the relay.")
+            return os.environ[self.env]
+        try:
+            return Path(str(self.file)).read_text().rstrip("\r\n")
+        except OSError as error:
+            raise ConfigError(f"The secret's file {self.file} cannot be read: {error.strerror}.") from error
