@@ -1,0 +1,89 @@
+"""What a sandbox is started with: its users, projects, limits and the faults it plays."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Role = Literal["owner", "member", "collaborator"]
+
+
+class Frozen(BaseModel):
+    """A frozen model that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class User(Frozen):
+    """Somebody who may log in. ``roles`` maps project ids to roles; ``read_only`` wins over every role."""
+
+    name: str
+    password: str
+    admin: bool = False
+    read_only: bool = False
+    roles: dict[str, Role] = Field(default_factory=dict)
+
+
+class Project(Frozen):
+    """A project that exists from the start. ``prearchive_code``: 0 manual, 4 auto-archive, 5 auto-archive overwrite."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    name: str = ""
+    prearchive_code: Literal[0, 4, 5] = 0
+
+
+class Faults(Frozen):
+    """What goes wrong, on purpose: chances between 0 and 1, drawn from ``seed``, one draw per request and fault.
+
+    ``only`` is a regular expression searched in ``METHOD /path``; requests it does not match are left alone.
+    ``limit`` is how many faults are played in all before the sandbox behaves again.
+    """
+
+    seed: int = 0
+    only: str = ""
+    limit: int | None = None
+    drop_before: float = Field(default=0.0, ge=0, le=1)
+    """The connection is reset before anything was done."""
+    drop_after: float = Field(default=0.0, ge=0, le=1)
+    """Everything was done, then the connection is reset instead of an answer."""
+    drop_within: float = Field(default=0.0, ge=0, le=1)
+    """The connection is reset in the middle of the request's body."""
+    refuse: float = Field(default=0.0, ge=0, le=1)
+    """``refuse_status`` before anything was done."""
+    refuse_status: int = 503
+    gateway_timeout: float = Field(default=0.0, ge=0, le=1)
+    """Everything was done, but a proxy answers 504."""
+    body_limit_bytes: int | None = None
+    """A proxy answers 413 to longer bodies."""
+    delay_s: float = Field(default=0.0, ge=0)
+    """How long every matching request waits before it is handled."""
+    corrupt_uploads: tuple[int, ...] = ()
+    """Which stored files (the first is 1, counted since these faults were set) get one byte flipped on disk."""
+
+
+class SandboxSettings(Frozen):
+    """Everything a sandbox is started with. The defaults are a site for a demonstration."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 takes any free port."""
+    site_id: str = "sandbox"
+    version: str = "1.8.11"
+    """The XNAT version whose behaviour is followed, as ``/xapi/siteConfig/buildInfo`` says it."""
+    users: tuple[User, ...] = (
+        User(name="admin", password="admin", admin=True),
+        User(name="relay", password="relay", roles={"DEMO": "member"}),
+        User(name="reader", password="reader", roles={"DEMO": "collaborator"}),
+    )
+    projects: tuple[Project, ...] = (Project(id="DEMO", name="Demonstration", prearchive_code=4),)
+    checksums: bool = True
+    """XNAT's site preference: catalogue the MD5 of every stored file."""
+    session_timeout_s: float = 900.0
+    max_sessions: int = 1000
+    max_failed_logins: int = 20
+    lockout_s: float = 3600.0
+    alias_timeout_s: float = 172_800.0
+    archive_delay_s: float = 0.0
+    """How long a session stays ARCHIVING, and out of sight, before it is in the archive."""
+    rebuild_after_s: float = 300.0
+    """How long a prearchive session must be untouched before it is built (and archived where the project says so)."""
+    faults: Faults = Faults()

@@ -1,0 +1,54 @@
+"""What every part of the sandbox shares: the store, the guard, the faults, and where files lie."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from transfer.sandbox.faults import Mischief
+from transfer.sandbox.guard import Guard, Right
+from transfer.sandbox.settings import SandboxSettings, User
+from transfer.sandbox.store import Item, Store
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Site:
+    """One sandbox's parts. ``checksums`` is the site preference of that name, which may change at run time."""
+
+    root: Path
+    settings: SandboxSettings
+    store: Store
+    guard: Guard
+    mischief: Mischief
+    checksums: bool
+    archive_delay_s: float
+    being_written: set[tuple[int, str]] = field(default_factory=set)
+    """DICOM instances under way: (prearchive session, SOP Instance UID)."""
+
+    def folder(self, item: Item) -> Path:
+        """Return the folder of a resource or of a prearchive session."""
+        area = "prearchive" if item.kind == "prearchive" else "archive"
+        return self.root / area / str(item.id)
+
+    @property
+    def scratch(self) -> Path:
+        """Where bodies are spooled before they are looked at."""
+        return self.root / "tmp"
+
+    def demand(self, user: User, right: Right, item: Item | None) -> None:
+        """Refuse a caller: 404 for what they cannot read, 403 for what they may only read (XNATTemplate)."""
+        if not self.guard.may(user, "read", item):
+            raise HTTPException(404, "Unable to identify the requested object.")
+        if not self.guard.may(user, right, item):
+            raise HTTPException(403, "User does not have permission for this operation.")
+
+
+def caller(request: Request) -> User:
+    """Return who is asking; only behind URLs that need a log-in."""
+    user: User = request.scope["login"].user
+    return user

@@ -1,0 +1,122 @@
+"""What a client may ask about the site: version, preferences, schemas, who is there. Source: SiteConfigApi, SchemaApi."""
+
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from transfer.sandbox.site import Site, caller
+
+SCHEMAS = Path(__file__).parent / "schemas"
+FOR_EVERYONE = frozenset({"buildInfo", "siteHome", "siteId", "siteLogoPath", "siteUrl"})
+FOR_USERS = frozenset({
+    "checksums", "sitewideAnonymizationScript", "enableSitewideAnonymizationScript", "sitewideSeriesImportFilter",
+    "sitewideSeriesImportFilterMode", "enableSitewideSeriesImportFilter", "zipExtensions",
+})  # fmt: skip
+
+
+class SiteInfo:
+    """Answers ``/xapi``."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        config = "/xapi/siteConfig"
+        return [
+            Route(f"{config}/buildInfo", self.build_info),
+            Route(f"{config}/buildInfo/{{key}}", self.build_info),
+            Route(f"{config}/values/{{keys}}", self.values),
+            Route(f"{config}/{{key}}", self.value),
+            Route("/xapi/schemas", self.schemas),
+            Route("/xapi/schemas/{name:path}", self.schema),
+            Route("/xapi/users/current", self.me),
+            Route("/xapi/users/username", self.me),
+            Route("/xapi/access/projects", self.access),
+            Route("/xapi/anonymize/site/enabled", self.anonymizes),
+            Route("/xapi/anonymize/projects/{project}", self.script),
+        ]
+
+    async def build_info(self, request: Request) -> Response:
+        """Return the version followed and what this really is."""
+        known = {
+            "version": self._site.settings.version,
+            "buildNumber": "0",
+            "buildDate": "",
+            "timestamp": "",
+            "sha": "",
+            "product": "k-space relay sandbox; this is not XNAT",
+        }
+        key = request.path_params.get("key")
+        if key is None:
+            return JSONResponse(known)
+        if key not in known:
+            raise HTTPException(404, "Unknown key.")
+        return PlainTextResponse(known[key])
+
+    def _preferences(self) -> dict[str, object]:
+        settings = self._site.settings
+        return {
+            "checksums": self._site.checksums,
+            "enableSitewideAnonymizationScript": False,
+            "enableSitewideSeriesImportFilter": False,
+            "sitewideAnonymizationScript": "",
+            "sitewideSeriesImportFilter": "",
+            "sitewideSeriesImportFilterMode": "blacklist",
+            "zipExtensions": ["zip", "jar", "rar", "ear", "gar", "mrb"],
+            "siteId": settings.site_id,
+            "siteHome": "/",
+            "siteLogoPath": "",
+            "siteUrl": "",
+            "sessionTimeout": f"{settings.session_timeout_s:.0f} seconds",
+            "concurrentMaxSessions": settings.max_sessions,
+        }
+
+    def _value(self, request: Request, key: str) -> object:
+        known = self._preferences()
+        if key not in known:
+            raise HTTPException(404, "Unknown key.")
+        if key not in FOR_EVERYONE | FOR_USERS and not caller(request).admin:
+            raise HTTPException(403, "Only administrators may read this preference.")
+        return known[key]
+
+    async def value(self, request: Request) -> Response:
+        """Return one preference."""
+        return JSONResponse(self._value(request, request.path_params["key"]))
+
+    async def values(self, request: Request) -> Response:
+        """Return several preferences."""
+        return JSONResponse({key: self._value(request, key) for key in request.path_params["keys"].split(",")})
+
+    async def schemas(self, _: Request) -> Response:
+        """Return the names of the data type schemas."""
+        return JSONResponse([p.relative_to(SCHEMAS).with_suffix("").as_posix() for p in sorted(SCHEMAS.rglob("*.xsd"))])
+
+    async def schema(self, request: Request) -> Response:
+        """Return a data type schema."""
+        path = (SCHEMAS / f"{request.path_params['name']}.xsd").resolve()
+        if not path.is_relative_to(SCHEMAS.resolve()) or not path.is_file():
+            raise HTTPException(404, "Unknown schema.")
+        return Response(path.read_bytes(), media_type="application/xml")
+
+    async def me(self, request: Request) -> Response:
+        """Return who asks."""
+        return JSONResponse({"username": caller(request).name, "enabled": True})
+
+    async def access(self, request: Request) -> Response:
+        """Return the caller's role in each project."""
+        user, guard = caller(request), self._site.guard
+        roles = {p.ident: guard.role(user, p) for p in self._site.store.every("project")}
+        return JSONResponse([{"project": p, "accessLevel": role} for p, role in roles.items() if role])
+
+    async def anonymizes(self, _: Request) -> Response:
+        """Say that no script of the site is at work."""
+        return JSONResponse(content=False)
+
+    async def script(self, request: Request) -> Response:
+        """Answer 204: no project has a script (AnonymizeApi)."""
+        self._site.demand(caller(request), "read", self._site.store.find("project", request.path_params["project"]))
+        return Response(status_code=204)
