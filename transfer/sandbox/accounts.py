@@ -53,7 +53,9 @@ class Accounts:
         form = await receive_form(request, self._site.scratch)
         user = self._guard.check(form.fields.get("username", ""), form.fields.get("password", ""))
         login = self._guard.open(user)
-        return plain(login.id, **{"set-cookie": f"JSESSIONID={login.id}; Path=/; HttpOnly"})
+        response = plain(login.id)
+        response.headers["set-cookie"] = f"JSESSIONID={login.id}; Path=/; HttpOnly"
+        return response
 
     async def issue(self, request: Request) -> Response:
         """Issue a token to the caller, or by an admin to somebody else."""

@@ -49,7 +49,8 @@ def parse(path: str) -> Address:
     Raises:
         HTTPException: 404, there is no route below ``/projects/P/experiments/E/scans/N``.
     """
-    parts, steps, at = path.split("/"), [], 0
+    parts, at = path.split("/"), 0
+    steps: list[tuple[str, str]] = []
     while at < len(parts) and parts[at] in COLLECTIONS:
         kind = COLLECTIONS[parts[at]]
         if parts[at + 1 : at + 2] in ([], [""]):
@@ -64,20 +65,12 @@ def parse(path: str) -> Address:
 def _tail(steps: tuple[tuple[str, str], ...], rest: list[str]) -> Address:
     if rest and [kind for kind, _ in steps] == ["project", "experiment", "scan"]:
         raise HTTPException(404, "Not Found")
-    match rest:
-        case []:
-            return Address(steps=steps)
-        case ["resources"] | ["resources", ""]:
-            return Address(steps=steps, resource="")
-        case ["resources", label] | ["resources", label, ""]:
-            return Address(steps=steps, resource=label)
-        case ["resources", label, "files", *path]:
-            return Address(steps=steps, resource=label, path="/".join(path))
-        case ["resources", label, *more]:
-            return Address(steps=steps, resource=label, rest=tuple(more))
-        case ["files", *path]:
-            return Address(steps=steps, path="/".join(path))
-    return Address(steps=steps, rest=tuple(rest))
+    resource = path = None
+    if rest[:1] == ["resources"]:
+        resource, rest = rest[1] if len(rest) > 1 else "", rest[2:]
+    if rest[:1] == ["files"]:
+        path, rest = "/".join(rest[1:]), []
+    return Address(steps=steps, resource=resource, path=path, rest=tuple(filter(None, rest)))
 
 
 def find_item(site: Site, user: User, steps: tuple[tuple[str, str], ...], *, is_get: bool = False) -> Item:
@@ -102,6 +95,15 @@ def find_item(site: Site, user: User, steps: tuple[tuple[str, str], ...], *, is_
     if item is None:
         raise HTTPException(404, "Not Found")
     return item
+
+
+def find_items(site: Site, user: User, steps: tuple[tuple[str, str], ...], *, is_get: bool) -> list[Item]:
+    """Return the item at the end of the steps, or the scans of a list: ``scans/ALL``, ``scans/*``, ``scans/1,2``."""
+    *above, (kind, name) = steps
+    if kind != "scan" or not (name in {"ALL", "*"} or "," in name):
+        return [find_item(site, user, steps, is_get=is_get)]
+    scans = site.store.children("scan", find_item(site, user, tuple(above)))
+    return [scan for scan in scans if name in {"ALL", "*"} or scan.ident in name.split(",")]
 
 
 def _step(site: Site, kind: str, name: str, above: Item | None) -> Item | None:

@@ -1,8 +1,8 @@
 """The sandbox as one ASGI application: its parts put together, its routes."""
 
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -30,6 +30,9 @@ from transfer.sandbox.site import Handler, Site
 from transfer.sandbox.siteinfo import SiteInfo
 from transfer.sandbox.store import Store
 from transfer.sandbox.tables import status_page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 METHODS = ["GET", "PUT", "POST", "DELETE"]
 
@@ -80,7 +83,7 @@ def build_app(site: Site) -> ASGIApp:
         Middleware(Gate, guard=site.guard, settings=site.settings),
     ]
     shown: dict[type[Exception], Callable[..., Response]] = {HTTPException: _refused, ClientDisconnect: _gone}
-    return Starlette(routes=routes, middleware=gates, exception_handlers=shown)  # type: ignore[arg-type]
+    return Starlette(routes=routes, middleware=gates, exception_handlers=shown)
 
 
 ROOTS = ("data", "REST")

@@ -52,15 +52,15 @@ class Archiver:
             self._check(session, options)
             if self._site.archive_delay_s:
                 due = str(self._site.guard.now() + self._site.archive_delay_s)
-                session.fields |= {"status": "ARCHIVING", "due": due, "options": json.dumps(dict(options))}
+                session.fields |= {"status": "ARCHIVING", "due": due}
                 self._site.store.save(session)
             else:
-                self.archive(session, options)
+                self.archive(session)
             project, *_ = session.ident.split("/")
             subject = label_of(session.fields["subject"])
             return f"/data/archive/projects/{project}/subjects/{subject}/experiments/{session.label}"
 
-    def archive(self, session: Item, options: Options) -> None:
+    def archive(self, session: Item) -> None:
         """Archive a session at once."""
         project = self._site.store.find("project", session.ident.partition("/")[0])
         if project is None:

@@ -1,5 +1,6 @@
 """Request bodies: which kind XNAT sees in them, and how they reach the disk, never held in memory."""
 
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -106,9 +107,7 @@ async def receive_form(request: Request, scratch: Path) -> Form:
                 await anyio.to_thread.run_sync(parser.write, bytes(batch))
                 batch.clear()
         parser.write(bytes(batch))
-        parser.finalize()
-        if not reader.is_over:
-            raise FormParserError("The last boundary is missing.")
+        reader.finish(parser)
     except FormParserError as error:
         form.discard()
         raise HTTPException(400, "The multipart body could not be read.") from error
@@ -129,7 +128,7 @@ class _Reader:
         self._key, self._value, self._field = b"", b"", ""
         self._file: BinaryIO | None = None
         self._text = b""
-        self.is_over = False
+        self._is_over = False
 
     def callbacks(self) -> dict[str, Callable[..., None]]:
         return {
@@ -142,6 +141,11 @@ class _Reader:
             "on_part_end": self._part_end,
             "on_end": self._end,
         }
+
+    def finish(self, parser: MultipartParser) -> None:
+        parser.finalize()
+        if not self._is_over:
+            raise FormParserError("The last boundary is missing.")
 
     def close(self) -> None:
         if self._file:
@@ -165,8 +169,9 @@ class _Reader:
         _, options = parse_options_header(self._headers.get("content-disposition", ""))
         self._field = options.get(b"name", b"").decode()
         if b"filename" in options:
-            self._file = tempfile.NamedTemporaryFile(dir=self._scratch, delete=False)  # noqa: SIM115 -- closed at the part's end
-            self._form.uploads.append(Upload(options[b"filename"].decode(), Path(self._file.name)))
+            handle, path = tempfile.mkstemp(dir=self._scratch)
+            self._file = os.fdopen(handle, "wb")
+            self._form.uploads.append(Upload(options[b"filename"].decode(), Path(path)))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._file:
@@ -181,4 +186,4 @@ class _Reader:
             self._form.fields[self._field] = self._text.decode()
 
     def _end(self) -> None:
-        self.is_over = True
+        self._is_over = True

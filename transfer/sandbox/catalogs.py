@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 from xml.sax.saxutils import quoteattr
 
 from starlette.exceptions import HTTPException
@@ -16,7 +16,7 @@ XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """One catalogued file. ``name`` is its path below the resource, ``instance_uid`` a DICOM file's SOP Instance UID."""
+    """One catalogued file. ``name`` is its path below the resource, ``instance_uid`` a DICOM file's SOP UID."""
 
     name: str
     size: int = 0
@@ -54,7 +54,7 @@ class Catalogs:
             raw = path.read_bytes() if path.exists() else b""
         catalog = Catalog(path, md5=hashlib.md5(raw, usedforsecurity=False).hexdigest())
         if raw:
-            root = ElementTree.fromstring(raw)  # noqa: S314 -- the sandbox wrote it itself
+            root = ET.fromstring(raw)  # noqa: S314 -- the sandbox wrote it itself
             catalog.series_uid = root.get("UID", "")
             for entry in map(_entry, root.iter(f"{{{CAT}}}entry")):
                 catalog.entries[entry.name] = entry
@@ -100,7 +100,7 @@ def md5_of(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _entry(node: ElementTree.Element) -> Entry:
+def _entry(node: ET.Element) -> Entry:
     return Entry(
         name=node.get("URI", ""),
         size=int(node.get("size", "0")),

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from transfer.sandbox.addressing import Address, find_item, find_resource, uri
+from transfer.sandbox.addressing import Address, find_items, find_resource, uri
 from transfer.sandbox.catalogs import Catalogs, Entry, to_xml, within
 from transfer.sandbox.site import Site, caller
 from transfer.sandbox.store import Item, lineage
@@ -97,8 +97,8 @@ class Files:
 
     def get(self, request: Request, address: Address) -> Response:
         """Answer GET and HEAD below ``files``: a list, an archive, or one file."""
-        item = find_item(self._site, caller(request), address.steps, is_get=request.method == "GET")
-        resources = self._resources(item, address.resource)
+        items = find_items(self._site, caller(request), address.steps, is_get=request.method == "GET")
+        resources = [r for item in items for r in self._resources(item, address.resource)]
         path = file_name(address.path or "")
         found = self._entries(request, resources, path)
         if path and not path.endswith("/"):
@@ -135,9 +135,6 @@ class Files:
         locator = request.query_params.get("locator", "")
         if locator in {"absolutePath", "projectPath"}:
             columns[2] = locator
-        asked = request.query_params.get("columns")
-        if asked:
-            columns = [c for c in asked.split(",") if c in columns]
         rows = []
         for resource, entry in found:
             path = self._site.folder(resource) / entry.name

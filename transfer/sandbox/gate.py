@@ -120,6 +120,6 @@ def _basic(request: Request) -> tuple[str, str] | None:
 
 def _refuse_forged(request: Request, login: Login | None) -> None:
     writes = request.method in {"PUT", "POST", "DELETE"} and not OPEN.match(request.url.path)
-    if login and writes and BROWSER.search(request.headers.get("user-agent", "")):
-        if request.query_params.get("XNAT_CSRF") != login.csrf:
-            raise HTTPException(403, "Invalid CSRF token.")
+    is_browser = BROWSER.search(request.headers.get("user-agent", ""))
+    if login and writes and is_browser and request.query_params.get("XNAT_CSRF") != login.csrf:
+        raise HTTPException(403, "Invalid CSRF token.")

@@ -2,6 +2,7 @@
 
 import json
 from html import escape
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,6 +11,9 @@ from transfer.sandbox.addressing import Address, find_item, uri
 from transfer.sandbox.site import Site, caller
 from transfer.sandbox.store import Item
 from transfer.sandbox.tables import Row, table, variant
+
+if TYPE_CHECKING:
+    from transfer.sandbox.guard import Right
 
 COLUMNS = {
     "project": ("ID", "secondary_ID", "name", "description", "pi_firstname", "pi_lastname", "URI"),
@@ -66,7 +70,7 @@ class Items:
             above = find_item(self._site, user, address.steps)
             is_project = above.kind == "project" and kind == "experiment"
             found = store.every(kind, project=above) if is_project else store.children(kind, above)
-        right = "edit" if request.query_params.get("permissions") == "edit" else "read"
+        right: Right = "edit" if request.query_params.get("permissions") == "edit" else "read"
         return [item for item in found if self._site.guard.may(user, right, item)]
 
     def row(self, item: Item) -> Row:

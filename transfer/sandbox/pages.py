@@ -60,7 +60,8 @@ class Pages:
     def _rows(self, owner: Item, session: str, scan: str) -> list[str]:
         return [
             f"<tr><td>{session}</td><td>{scan}</td><td>{escape(r.label)}</td>"
-            f'<td class="n">{r.fields.get("file_count", "")}</td><td class="n">{r.fields.get("file_size", "")}</td></tr>'
+            f'<td class="n">{r.fields.get("file_count", "")}</td>'
+            f'<td class="n">{r.fields.get("file_size", "")}</td></tr>'
             for r in self._site.store.children("resource", owner)
         ]
 

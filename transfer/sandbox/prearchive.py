@@ -3,7 +3,6 @@
 Source: PrearcSessionListResource, PrearcSessionResource, PrearcUtils, DatabaseSession.
 """
 
-import json
 import shutil
 from collections.abc import Iterable
 
@@ -43,7 +42,7 @@ class Prearchive:
             for session in self._site.store.every("prearchive"):
                 fields, now = session.fields, self._site.guard.now()
                 if fields["status"] == "ARCHIVING" and float(fields["due"]) <= now:
-                    self._archiver.archive(session, json.loads(fields["options"]))
+                    self._archiver.archive(session)
                 elif fields["status"] == "RECEIVING" and self._is_quiet(session, now):
                     self._rebuild(session)
 

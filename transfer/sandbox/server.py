@@ -90,7 +90,7 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.app = functools.partial(_with_reset, self.app, transport.abort)  # type: ignore[assignment]
+        self.app = functools.partial(_with_reset, self.app, transport.abort)
 
 
 async def _with_reset(app: ASGIApp, reset: object, scope: Scope, receive: Receive, send: Send) -> None:

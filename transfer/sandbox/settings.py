@@ -70,9 +70,9 @@ class SandboxSettings(Frozen):
     version: str = "1.8.11"
     """The XNAT version whose behaviour is followed, as ``/xapi/siteConfig/buildInfo`` says it."""
     users: tuple[User, ...] = (
-        User(name="admin", password="admin", admin=True),
-        User(name="relay", password="relay", roles={"DEMO": "member"}),
-        User(name="reader", password="reader", roles={"DEMO": "collaborator"}),
+        User(name="admin", password="admin", admin=True),  # noqa: S106 -- a demonstration
+        User(name="relay", password="relay", roles={"DEMO": "member"}),  # noqa: S106 -- the same
+        User(name="reader", password="reader", roles={"DEMO": "collaborator"}),  # noqa: S106 -- the same
     )
     projects: tuple[Project, ...] = (Project(id="DEMO", name="Demonstration", prearchive_code=4),)
     checksums: bool = True

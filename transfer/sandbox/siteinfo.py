@@ -1,4 +1,4 @@
-"""What a client may ask about the site: version, preferences, schemas, who is there. Source: SiteConfigApi, SchemaApi."""
+"""What a client may ask about the site: version, preferences, schemas. Source: SiteConfigApi, SchemaApi."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from transfer.sandbox.site import Site, caller
+from transfer.sandbox.tables import table
 
 SCHEMAS = Path(__file__).parent / "schemas"
 FOR_EVERYONE = frozenset({"buildInfo", "siteHome", "siteId", "siteLogoPath", "siteUrl"})
@@ -33,6 +34,7 @@ class SiteInfo:
             Route(f"{config}/{{key}}", self.value),
             Route("/xapi/schemas", self.schemas),
             Route("/xapi/schemas/{name:path}", self.schema),
+            Route("/data/search/elements", self.searchable),
             Route("/xapi/users/current", self.me),
             Route("/xapi/users/username", self.me),
             Route("/xapi/access/projects", self.access),
@@ -101,6 +103,10 @@ class SiteInfo:
         if not path.is_relative_to(SCHEMAS.resolve()) or not path.is_file():
             raise HTTPException(404, "Unknown schema.")
         return Response(path.read_bytes(), media_type="application/xml")
+
+    async def searchable(self, request: Request) -> Response:
+        """Return the data types a stored search may use: none, the sandbox has no search."""
+        return table(request, ("ELEMENT_NAME", "SINGULAR", "PLURAL", "SECURED", "COUNT"), [])
 
     async def me(self, request: Request) -> Response:
         """Return who asks."""

@@ -47,7 +47,7 @@ def variant(request: Request, offered: Sequence[str]) -> str:
         HTTPException: 406, nothing in ``Accept`` is offered (Restlet 1.1 Resource#handleGet).
     """
     asked = request.query_params.get("format")
-    if asked in offered:
+    if asked and asked in offered:
         return asked
     accepted = [part.split(";")[0].strip() for part in request.headers.get("accept", "*/*").split(",")]
     if any(a in {"", "*/*"} for a in accepted):
@@ -101,4 +101,5 @@ def _csv(columns: Sequence[str], rows: Iterable[Row]) -> str:
 def _xml(columns: Sequence[str], rows: Iterable[Row], title: str) -> str:
     head = "".join(f"<column>{escape(c)}</column>" for c in columns)
     body = "".join("<row>" + "".join(f"<cell>{escape(v)}</cell>" for v in row.values()) + "</row>" for row in rows)
-    return f'<ResultSet title="{escape(title)}"><results><columns>{head}</columns><rows>{body}</rows></results></ResultSet>'
+    results = f"<results><columns>{head}</columns><rows>{body}</rows></results>"
+    return f'<ResultSet title="{escape(title)}">{results}</ResultSet>'

@@ -1,4 +1,4 @@
-"""Reads a zip from its first byte on, entry by entry, as Java's ZipInputStream does: a cut zip still yields its start."""
+"""Reads a zip from its first byte on, as Java's ZipInputStream does: a cut zip still yields its start."""
 
 import struct
 import zlib
