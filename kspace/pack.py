@@ -4,7 +4,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from kspace.container import MAX_CHUNK_BYTES, PackedFile
+from kspace.container import MAX_CHUNK_BYTES, PackedFile, journal_of
 from kspace.errors import FileChanged
 from kspace.records import Packed
 from kspace.sources import Reader
@@ -73,3 +73,9 @@ def _ends(walker: Walker, *, start: int, held: int, is_full: bool) -> list[int]:
         border = walker.border
         ends.append(border if max([start, *ends]) < border else start + held)
     return sorted(ends)
+
+
+def drop(target: Path) -> None:
+    """Forget a packed file and its journal, whether or not they exist."""
+    target.unlink(missing_ok=True)
+    journal_of(target).unlink(missing_ok=True)

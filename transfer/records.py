@@ -154,6 +154,7 @@ class Changed:
 
     state: ClassVar[CaptureState] = CaptureState.FOUND
     file: SourceFile
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +176,11 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """A delivery to begin; ``hold`` is the reason for which it may not leave yet."""
+    """A delivery to begin."""
 
     destination: str
     project: str
     parts: tuple[Part, ...]
-    hold: str | None
 
 
 @dataclass(frozen=True, slots=True)

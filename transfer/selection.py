@@ -90,9 +90,26 @@ def choose_delivery(rules: Sequence[Rule], measurement: Measurement | None, *, s
     return _choice(Step.DELIVER, rule, measurement)
 
 
-def rule_named(rules: Sequence[Rule], name: str | None) -> Rule | None:
-    """Return the rule of that name."""
-    return next((r for r in rules if r.name == name), None)
+def privacy_hold(
+    rules: Sequence[Rule], measurements: Sequence[Measurement], *, scanner: str, project: str
+) -> str | None:
+    """Return why raw data may not leave for a project now, or None: asked at the door, each time something leaves.
+
+    Held are unblanked patient fields, and headers nobody could look into, unless the rule allows identified raw.
+    """
+    rule = _first(rules, measurements[-1] if measurements else None, scanner=scanner, project=project)
+    if rule is not None and rule.identified_raw != "hold":
+        return None
+    if not measurements or any(m.unread for m in measurements):
+        what = "the header could not be read in full, so nobody knows what it says of the patient"
+    elif exposed := sorted({name for m in measurements for name in m.exposed_fields}):
+        what = f"{', '.join(exposed)} in the raw header {'is' if len(exposed) == 1 else 'are'} not blanked"
+    else:
+        return None
+    return (
+        f"Held back for privacy: {what}. The data are safe in the spool. Export with anonymisation, or let the "
+        "project's rule say identified_raw = { allowed_by, on }, then retry."
+    )
 
 
 def _first(rules: Sequence[Rule], measurement: Measurement | None, *, scanner: str, project: str) -> Rule | None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, RowMapping, delete, func, insert, select, upd
 
 from kspace.records import Audit, Measurement
 from transfer.catalog import documents, tables
-from transfer.catalog.notices import RELAY, note, raise_alert
+from transfer.catalog.notices import RELAY, note
 from transfer.records import (
     Archived,
     Changed,
@@ -17,6 +17,7 @@ from transfer.records import (
     Planned,
     Released,
     Result,
+    SendAgain,
     Sent,
     Settled,
     Verified,
@@ -44,12 +45,13 @@ def _(result: Settled, connection: Connection, row: RowMapping, at: datetime) ->
 @save.register
 def _(result: Changed, connection: Connection, row: RowMapping, at: datetime) -> Columns:
     f = tables.source_file.c
-    connection.execute(
+    scanner = connection.execute(
         update(tables.source_file)
         .where(f.id == row["source_file_id"])
         .values(size=result.file.size, mtime_ns=result.file.mtime_ns, changed_at=at)
-    )
-    return {"reason": "The file changed on the share; it is looked at from the start."}
+        .returning(f.scanner)
+    ).scalar_one()
+    return {"reason": result.reason, "lane": scanner}
 
 
 @save.register
@@ -102,7 +104,6 @@ def _(result: Planned, connection: Connection, row: RowMapping, at: datetime) ->
         select(m.study_id).where(m.capture_id == row["id"]).order_by(m.id.desc()).limit(1)
     ).scalar_one()
     for new in result.deliveries:
-        state = DeliveryState.HELD if new.hold else DeliveryState.QUEUED
         delivery_id = connection.execute(
             insert(tables.delivery)
             .values(
@@ -111,12 +112,9 @@ def _(result: Planned, connection: Connection, row: RowMapping, at: datetime) ->
                 study_id=study_id,
                 destination=new.destination,
                 project=new.project,
-                state=state,
+                state=DeliveryState.QUEUED,
                 since_at=at,
                 due_at=at,
-                reason=new.hold,
-                held_from=DeliveryState.QUEUED if new.hold else None,
-                held_code="privacy" if new.hold else None,
                 machine=row["machine"],
                 lane=f"{new.destination}/{study_id}",
             )
@@ -137,9 +135,7 @@ def _(result: Planned, connection: Connection, row: RowMapping, at: datetime) ->
                 for p in new.parts
             ],
         )
-        note(connection, at=at, actor=RELAY, subject="delivery", subject_id=delivery_id, verb="planned", after=state)
-        if new.hold:
-            raise_alert(connection, key=f"delivery:{delivery_id}", severity="warning", text=new.hold, at=at)
+        note(connection, at=at, actor=RELAY, subject="delivery", subject_id=delivery_id, verb="delivery.queued")
     return {"reason": None}
 
 
@@ -151,7 +147,12 @@ def _(result: Released, connection: Connection, row: RowMapping, at: datetime) -
 
 @save.register
 def _(result: Sent, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
-    return {"place": result.place, "reason": None}
+    return {"place": result.place, "reason": None, "failures": row["failures"]}
+
+
+@save.register
+def _(result: SendAgain, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
+    return {"reason": result.reason, "failures": row["failures"] + 1}
 
 
 @save.register

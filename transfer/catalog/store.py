@@ -20,7 +20,7 @@ from transfer.catalog.database import Database
 from transfer.catalog.loading import load_capture, load_delivery
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
 from transfer.catalog.saving import save
-from transfer.records import Done, Held, Later, Outcome, Record
+from transfer.records import Done, Held, Later, Outcome, Record, SendAgain
 from transfer.states import STAGE_OF, TRANSITIONS, CaptureState, DeliveryState, Kind
 
 LEASE_S = 120.0
@@ -111,6 +111,8 @@ class Store:
                 self._give_back(connection, table, row, {})
                 return False
             match outcome:
+                case Done(SendAgain(reason)) if row["failures"] + 1 >= MAX_FAILURES:
+                    self._hold(connection, table, row, f"Sent {MAX_FAILURES} times in vain: {reason}", "not_held", now)
                 case Done(result):
                     columns = save(result, connection, row, now)
                     self._move(connection, table, row, result.state, columns, now, detail=claim.stage)

@@ -77,6 +77,9 @@ class DicomArchive(Protocol):
             Missing: there is no such project.
         """
 
+    def waits(self, place: str) -> bool:
+        """Return whether the session at the place a commit returned still waits to be archived."""
+
     def sop_uids(self, experiment: str) -> frozenset[str]:
         """Return the SOP Instance UIDs the archive's own catalogs list for a session."""
 

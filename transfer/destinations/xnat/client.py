@@ -24,27 +24,13 @@ _EVENT_REASON = "k-space relay"
 _GATEWAY = frozenset({502, 503, 504})
 """A proxy's words: the operation behind it may still complete, so nothing is assumed."""
 _EXPLAINED: dict[int, tuple[type[DestinationError], str]] = {
-    401: (
-        Unauthorized,
-        "refuses the credentials of {user} (401). Everything for it waits, nothing is lost. Put the right password "
-        "in its file; the relay tries again by itself.",
-    ),
-    403: (
-        Forbidden,
-        "does not let {user} do this (403). The data are safe in the spool. Give the account the member role in the "
-        "project, then retry.",
-    ),
-    404: (
-        Missing,
-        "has no such project, session or scan, or hides it from {user} (404). The data are safe in the spool. Create "
-        "it or give access, then retry.",
-    ),
-    413: (
-        Refused,
-        "or a proxy before it refuses bodies of this size (413). The data are safe in the spool. Lower part_bytes in "
-        "its settings, then retry.",
-    ),
+    401: (Unauthorized, "refuses the credentials of {user} (401). {waits} Put the right password in its file."),
+    403: (Forbidden, "does not let {user} do this (403). {safe} Give it the member role in the project, then retry."),
+    404: (Missing, "has no such project, session or scan, or hides it from {user} (404). {safe} Open it, then retry."),
+    413: (Refused, "or a proxy before it refuses bodies of this size (413). {safe} Lower part_bytes, then retry."),
 }
+_SAFE = "The data are safe in the spool."
+_WAITS = "Everything for it waits, nothing is lost, and the relay tries again by itself."
 
 
 class XnatSettings(BaseModel):
@@ -79,7 +65,7 @@ class XnatClient:
             follow_redirects=False,
         )
 
-    def request(
+    def request(  # noqa: PLR0913 -- the parts of a request
         self,
         method: str,
         path: str,
@@ -172,17 +158,15 @@ class XnatClient:
             return self._down(f"status {status}")
         if status in _EXPLAINED:
             kind, what = _EXPLAINED[status]
-            return kind(f"{self._name} {what}".replace("{user}", self._settings.user))
+            return kind(f"{self._name} {what.format(user=self._settings.user, safe=_SAFE, waits=_WAITS)}")
         said = f"status {status}{_heading(answer)}"
         if status >= httpx.codes.INTERNAL_SERVER_ERROR:
             return DestinationError(f"{self._name} failed ({said}); the relay looks what arrived and tries again.")
-        return Refused(f"{self._name} refused ({said}); the data are safe in the spool. See its log, then retry.")
+        return Refused(f"{self._name} refused ({said}). {_SAFE} See its log, then retry.")
 
     def _down(self, how: str) -> DestinationDown:
         return DestinationDown(
-            f"{self._name} does not answer as it should ({how}). Everything for it waits, nothing is lost; "
-            "the relay tries again by itself."
-        )
+            f"{self._name} does not answer as it should ({how}). {_WAITS}")
 
 
 def _heading(answer: httpx.Response) -> str:

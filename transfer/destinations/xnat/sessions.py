@@ -13,6 +13,7 @@ from transfer.destinations.xnat.raw import scans_of
 
 _STUCK = {"CONFLICT", "ERROR"}
 _ARCHIVED = 301
+_NOT_FOUND = 404
 _BLOCK = 1 << 18
 
 
@@ -35,6 +36,13 @@ class XnatSessions:
                     "in the spool. Settle it there, then retry."
                 )
         return None
+
+    def waits(self, place: str) -> bool:
+        """Return whether the prearchive still has it; a place in the archive is about to be visible by UID."""
+        if "/prearchive/" not in place:
+            return True
+        answer = self._client.request("GET", place, accept=(200, 404), params={"format": "json"})
+        return answer.status_code != _NOT_FOUND
 
     def sop_uids(self, experiment: str) -> frozenset[str]:
         """Return the UIDs of the DICOM catalogs' entries (cat:dcmEntry)."""
@@ -102,7 +110,7 @@ class XnatSessions:
     def _entries(self, experiment: str, scan: str) -> list[tuple[str, str]]:
         path = f"/data/experiments/{experiment}/scans/{scan}/resources/DICOM"
         answer = self._client.request("GET", path, accept=(200, 404))
-        if answer.status_code != 200:
+        if answer.status_code == _NOT_FOUND:
             return []
         try:
             catalog = ET.fromstring(answer.content)  # noqa: S314 -- from the archive we are signed in to

@@ -16,7 +16,8 @@ _TRIGGERS_SQLITE = tuple(
     for act in ("UPDATE", "DELETE")
 )
 _TRIGGERS_POSTGRESQL = (
-    f"CREATE FUNCTION event_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{_REFUSE}'; END $$",
+    f"""CREATE FUNCTION event_append_only() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE EXCEPTION '{_REFUSE}'; END $$""",
     """CREATE TRIGGER event_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON event
     FOR EACH STATEMENT EXECUTE FUNCTION event_append_only()""",
 )

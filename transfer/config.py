@@ -1,0 +1,147 @@
+"""The configuration: one TOML file, one frozen model; an unknown key is an error. See relay.example.toml."""
+
+import socket
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from dicom.listener import ListenerSettings
+from hardware.pools import PoolSettings
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from kspace import sources
+from kspace.errors import ConfigError
+from kspace.registry import plugins
+from transfer import destinations
+from transfer.routing import Route
+from transfer.selection import Rule
+
+_MIN_POLL_S = 60.0
+"""A scanner's share is never listed more often than this."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Relay(_Model):
+    """The box itself: its name in the catalog, and its folder on a local disk."""
+
+    name: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    folder: Path
+    catalog: str | None = None
+    """None: a SQLite file in the folder. Several boxes: postgresql+psycopg://…; the password by PGPASSFILE."""
+    workers: int = Field(default=4, ge=1, le=64)
+    backoff_s: float = Field(default=5.0, gt=0)
+    keep_s: float = Field(default=7 * 86_400.0, ge=0)
+    """How long a verified capture stays in the spool."""
+    release_after_s: float = Field(default=14 * 86_400.0, ge=0)
+    """How long a captured file that no project wants stays in the spool."""
+    no_series_after_s: float = Field(default=86_400.0, ge=0)
+    """After how long raw data of a known study without a series go to the session itself."""
+    chunk_bytes: int = Field(default=16 << 20, ge=65_536, le=16 << 20)
+
+    @property
+    def spool(self) -> Path:
+        """Where packed files and received images wait."""
+        return self.folder / "spool"
+
+    @property
+    def catalog_url(self) -> str:
+        """Where the catalog is."""
+        return self.catalog or f"sqlite:///{self.folder / 'catalog.sqlite'}"
+
+
+class Scanner(_Model):
+    """One scanner, its one limiter, and the shares on which its raw files appear."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    limit_mbit_per_s: float = Field(default=250.0, gt=0, le=100_000)
+    poll_s: float = Field(default=300.0, gt=0)
+    quiet_s: float = Field(default=120.0, ge=0)
+    """How long a file must stay the same before it is looked into."""
+    patience_s: float = Field(default=1800.0, ge=0)
+    """How long a quiet file that is not whole may still become whole."""
+    practice: bool = False
+    """True: no scanner at all, but a folder for practice; only then may poll_s be under a minute."""
+    source: tuple[dict[str, Any], ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _kind_to_scanners(self) -> "Scanner":
+        if self.poll_s < _MIN_POLL_S and not self.practice:
+            raise ValueError(f"poll_s of scanner {self.name} is under {_MIN_POLL_S:.0f} s; only a practice folder may")
+        return self
+
+
+class Dicom(ListenerSettings):
+    """The listener, and when a study counts as complete for now."""
+
+    quiet_s: float = Field(default=300.0, ge=0)
+
+
+class Config(_Model):
+    """Everything the relay is told."""
+
+    relay: Relay
+    scanner: tuple[Scanner, ...] = ()
+    dicom: Dicom = Dicom()
+    pool: PoolSettings = PoolSettings()
+    destination: tuple[dict[str, Any], ...] = ()
+    route: tuple[Route, ...] = ()
+    rule: tuple[Rule, ...] = ()
+    log: Literal["text", "json"] = "text"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Config":
+        names = [str(d.get("name")) for d in self.destination]
+        for what, given in {
+            "scanner": [s.name for s in self.scanner],
+            "destination": names,
+            "rule": [r.name for r in self.rule],
+        }.items():
+            twice = sorted({n for n in given if given.count(n) > 1})
+            if twice:
+                raise ValueError(f"two {what}s are called {', '.join(twice)}")
+        for route in self.route:
+            for name in route.destinations:
+                if name not in names:
+                    raise ValueError(f"a route names the destination {name!r}, which is not configured")
+        for scanner in self.scanner:
+            for given in scanner.source:
+                settings_of(sources, given)
+        for given in self.destination:
+            settings_of(destinations, given)
+        return self
+
+
+def load_config(path: Path) -> Config:
+    """Read and check the configuration; relative folders in it are relative to its own place.
+
+    Raises:
+        ConfigError: it cannot be read, with every mistake in it on a line of its own.
+    """
+    try:
+        given = tomllib.loads(path.read_text())
+        return Config.model_validate(given)
+    except OSError as error:
+        raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"The configuration {path} is no TOML: {error}.") from error
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors()]
+        raise ConfigError(f"The configuration {path} has mistakes:\n" + "\n".join(lines)) from error
+
+
+def settings_of(folder: Any, given: dict[str, Any]) -> Any:  # noqa: ANN401 -- a module, and any plug-in's settings
+    """Return the checked settings of a plug-in: the key ``kind`` says which.
+
+    Raises:
+        ValueError: there is no such kind, or its settings are wrong.
+    """
+    known = plugins(folder)
+    kind = given.get("kind")
+    if kind not in known:
+        raise ValueError(f"unknown kind {kind!r}; there are: {', '.join(sorted(known))}")
+    wanted = known[kind].settings
+    rest = given if "kind" in wanted.model_fields else {k: v for k, v in given.items() if k not in {"kind", "name"}}
+    return TypeAdapter(wanted).validate_python(rest)

@@ -1,0 +1,152 @@
+"""Claim, run, commit: worker threads over the catalog's queue, and feeds that run now and then."""
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from kspace.clock import Clock
+from kspace.errors import KspaceError
+from transfer.catalog.store import LEASE_S, Claim, Store
+from transfer.records import Outcome, Record
+
+Stage = Callable[[Record, Callable[[], None]], Outcome]
+"""A stage with its ports bound: the record, and what to call whenever something was achieved."""
+
+_IDLE_S = 0.2
+_PROGRESS_S = 1.0
+_log = structlog.get_logger()
+
+
+class LeaseLost(KspaceError):
+    """Another process took the row over; whatever this stage still does is dropped."""
+
+    code = "lease_lost"
+
+
+class Unexpected(KspaceError):
+    """A mistake in the relay itself."""
+
+    code = "unexpected"
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Periodic, idempotent work; ``run`` reports its own failures to the catalog as alerts."""
+
+    name: str
+    every_s: float
+    run: Callable[[], None]
+
+
+class Engine:
+    """Runs the stages until it is told to stop. Killing it at any moment costs nothing but the work in hand."""
+
+    def __init__(  # noqa: PLR0913 -- the ports
+        self,
+        store: Store,
+        *,
+        stages: Mapping[str, Stage],
+        feeds: Sequence[Feed],
+        closed: Callable[[], Collection[str]],
+        clock: Clock,
+        workers: int,
+    ) -> None:
+        self._store = store
+        self._stages = stages
+        self._feeds = feeds
+        self._closed = closed
+        self._clock = clock
+        self._workers = workers
+        self._stop = threading.Event()
+        self._claims: dict[str, Claim] = {}
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Free the leases of an earlier life and begin."""
+        _log.info("engine.started", freed=self._store.free_leases())
+        jobs: list[tuple[str, Callable[[], None]]] = [("heartbeat", self._keep_leases)]
+        jobs += [(f"feed-{f.name}", lambda f=f: self._feed(f)) for f in self._feeds]  # type: ignore[misc]
+        jobs += [(f"worker-{n}", lambda n=n: self._work(n)) for n in range(self._workers)]  # type: ignore[misc]
+        self._threads = [threading.Thread(target=job, name=name, daemon=True) for name, job in jobs]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, *, within_s: float = 30.0) -> None:
+        """Let running stages finish for a while, then leave them: a restart takes them up again."""
+        self._stop.set()
+        until = self._clock.monotonic() + within_s
+        for thread in self._threads:
+            thread.join(max(0.0, until - self._clock.monotonic()))
+        _log.info("engine.stopped")
+
+    def _work(self, number: int) -> None:
+        tables = ("delivery", "capture") if number % 2 else ("capture", "delivery")
+        while not self._stop.is_set():
+            closed = self._closed()
+            claims = (self._store.claim(table, but_not=closed) for table in tables)
+            claim = next((c for c in claims if c is not None), None)
+            if claim is None:
+                self._stop.wait(_IDLE_S)
+                continue
+            self._claims[claim.token] = claim
+            try:
+                self._run(claim)
+            finally:
+                del self._claims[claim.token]
+
+    def _run(self, claim: Claim) -> None:
+        log = _log.bind(kind=claim.kind, id=claim.id, stage=claim.stage)
+        try:
+            outcome = self._stages[claim.stage](claim.record, _Progress(self._store, claim, self._clock))
+            self._store.commit(claim, outcome)
+        except LeaseLost:
+            log.warning("lease.lost")
+        except KspaceError as error:
+            log.warning("stage.failed", code=error.code)
+            self._store.fail(claim, error)
+        except Exception as error:
+            log.error("stage.broke", error=type(error).__name__, exc_info=_without_values(error))
+            self._store.fail(
+                claim,
+                Unexpected(
+                    f"The stage {claim.stage} met something it does not know ({type(error).__name__}); the data are "
+                    "safe where they were. The relay tries again; the log says where it happened."
+                ),
+            )
+
+    def _feed(self, feed: Feed) -> None:
+        while not self._stop.is_set():
+            try:
+                feed.run()
+            except KspaceError as error:
+                _log.warning("feed.failed", feed=feed.name, code=error.code)
+            self._stop.wait(feed.every_s)
+
+    def _keep_leases(self) -> None:
+        while not self._stop.wait(LEASE_S / 4):
+            for claim in list(self._claims.values()):
+                self._store.renew(claim)
+
+
+class _Progress:
+    """Tells the catalog, at most once a second, that a stage is getting somewhere, and the stage if it lost its row."""
+
+    def __init__(self, store: Store, claim: Claim, clock: Clock) -> None:
+        self._store = store
+        self._claim = claim
+        self._clock = clock
+        self._told = clock.monotonic()
+
+    def __call__(self) -> None:
+        if self._clock.monotonic() - self._told < _PROGRESS_S:
+            return
+        self._told = self._clock.monotonic()
+        if not self._store.renew(self._claim, progressed=True):
+            raise LeaseLost("The row was taken over; this work is dropped.")
+
+
+def _without_values(error: BaseException) -> bool:
+    """Tracebacks show code, not values; the error's own text might name somebody, so only its class is logged."""
+    return error.__traceback__ is not None

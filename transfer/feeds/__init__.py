@@ -1,0 +1,1 @@
+"""Periodic, idempotent work beside the stages: one file, one function each."""

@@ -1,0 +1,71 @@
+"""PACKED -> MATCHED: which study and which series the measurement belongs to."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from dicom.join import decide, index_keys
+
+from dicom.records import Certainty, Decision, Series
+from kspace.clock import Clock
+from transfer.records import Capture, Done, Held, Joined, Later, Outcome
+
+
+class Candidate(Protocol):
+    """A series worth judging, and when its study last grew."""
+
+    @property
+    def series(self) -> Series:
+        """The series."""
+
+    @property
+    def last_arrival_at(self) -> datetime:
+        """When the study last grew."""
+
+
+def join(
+    capture: Capture,
+    *,
+    find: Callable[[Iterable[str]], Sequence[Candidate]],
+    clock: Clock,
+    quiet_s: float,
+    no_series_after_s: float,
+) -> Outcome:
+    """Judge the imaging measurement against every candidate; certain goes on, everything else waits and says why.
+
+    Nothing is decided while a study still grows: the next image may be the better evidence.
+    """
+    if capture.image is None:
+        return Later("No DICOM can be matched: the raw file's header could not be read.", _A_DAY_S)
+    found = find(index_keys(capture.image))
+    now = clock.now()
+    quiet_at = max((c.last_arrival_at for c in found), default=now) + timedelta(seconds=quiet_s)
+    if found and quiet_at > now:
+        return Later("DICOM of this study is still arriving.", (quiet_at - now).total_seconds())
+    decision = decide(capture.image, [c.series for c in found])
+    match decision.certainty:
+        case Certainty.CERTAIN:
+            return Done(Joined(decision))
+        case Certainty.STUDY_ONLY:
+            return _without_series(capture, decision, found, now, no_series_after_s)
+        case Certainty.AMBIGUOUS:
+            return Held(f"{decision.reason} A person must say which scan it is.", "join")
+        case _:
+            return Later(f"No DICOM matches yet: {decision.reason}", _A_DAY_S)
+
+
+_A_DAY_S = 86_400.0
+"""New DICOM of the scanner wakes the capture at once; this is only the longest silence."""
+
+
+def _without_series(
+    capture: Capture, decision: Decision, found: Sequence[Candidate], now: datetime, no_series_after_s: float
+) -> Outcome:
+    grown = [c.last_arrival_at for c in found if c.series.study_uid == decision.study_uid]
+    at = max([capture.since_at, *grown]) + timedelta(seconds=no_series_after_s)
+    if now >= at:
+        return Done(Joined(decision))
+    return Later(
+        f"{decision.reason} It goes to the session itself if no series comes by {at:%Y-%m-%d %H:%M} UTC.",
+        (at - now).total_seconds(),
+    )

@@ -1,0 +1,43 @@
+"""SETTLED -> PACKED: the one full read of the file, into the spool."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kspace import pack as kspace_pack
+from kspace.manifest import harmless_name, write_manifest
+from kspace.records import Verdict
+from kspace.sources import Source
+from transfer.records import Capture, Changed, Done, Held, Outcome, PackedUp
+
+
+def pack(capture: Capture, *, source: Source, spool: Path, chunk_bytes: int, progress: Callable[[], None]) -> Outcome:
+    """Pack the file, then see that it still is the one that was looked at, and that the walk found it whole.
+
+    Raises:
+        SourceError: the share does not answer, or the file vanished or shrank.
+        SpoolError: the disk refuses.
+    """
+    target = spool / capture.spooled
+    before = source.stat(capture.file.path)
+    if before == capture.file:
+        with source.open(capture.file.path) as reader:
+            packed = kspace_pack.pack(
+                reader,
+                size=capture.file.size,
+                target=target,
+                chunk_bytes=chunk_bytes,
+                progress=lambda _bytes: progress(),
+            )
+        before = source.stat(capture.file.path)
+    if before != capture.file:
+        kspace_pack.drop(target)
+        return Done(Changed(before, "The file changed while it was read; it is looked at from the start."))
+    whole = packed.audit.verdict.is_whole or packed.audit.verdict in {Verdict.SUSPECT_HOLE, Verdict.NOT_TWIX}
+    if not whole and not capture.as_is:
+        return Held(
+            f"{packed.audit.reason} What could be read is kept in the spool, nothing is sent: export the file again on "
+            f"the scanner, or take it as it is with `kspace retry {capture.id} --as-is`.",
+            "damaged",
+        )
+    name = harmless_name(capture.file.path, packed.measurements)
+    return Done(PackedUp(packed, write_manifest(packed, source_name=name)))

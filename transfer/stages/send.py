@@ -1,0 +1,112 @@
+"""QUEUED -> SENT, raw: the parts that the archive does not list with our size and digest, the manifest last."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from hashlib import md5, sha256
+from pathlib import Path
+
+from kspace.errors import SpoolError
+from transfer.destinations import Body, RawArchive, Stored
+from transfer.records import Done, Held, Later, Outcome, RawDelivery, Sent
+from transfer.selection import Rule, privacy_hold
+
+_BLOCK = 1 << 18
+"""The block size at which httpx is as fast as curl (docs/design/container.md)."""
+
+
+def send(
+    delivery: RawDelivery,
+    *,
+    archive: RawArchive,
+    spool: Path,
+    rules: Sequence[Rule],
+    progress: Callable[[], None],
+) -> Outcome:
+    """Send what is missing. Doing it twice equals doing it once; a 200 is never taken for "stored".
+
+    Raises:
+        DestinationError: as its class says.
+        SpoolError: the packed file is not what was planned.
+    """
+    match = delivery.capture.match
+    if match is None:
+        raise AssertionError("a planned delivery has a match")
+    capture = delivery.capture
+    hold = privacy_hold(rules, capture.measurements, scanner=capture.scanner, project=delivery.project)
+    if hold is not None:
+        return Held(hold, "privacy")
+    if delivery.experiment is None:
+        return Later("Waits until the session's DICOM is in the archive.", 600.0)
+    place = archive.open_place(project=delivery.project, experiment=delivery.experiment, series_uid=match.series_uid)
+    listed = archive.listing(place)
+    for name, body in files_of(delivery, spool=spool).items():
+        if listed.get(name) != Stored(size=body.size, md5=body.md5):
+            archive.put(place, name, body)
+            progress()
+    return Done(Sent(place))
+
+
+def files_of(delivery: RawDelivery, *, spool: Path) -> dict[str, Body]:
+    """Return every file of a delivery by its name at the place, in the order of sending: the manifest is last."""
+    folder = folder_of(delivery)
+    packed = spool / delivery.capture.spooled
+    files = {
+        f"{folder}/{p.name}": Body(
+            size=p.size, md5=p.md5, sha256=p.sha256, blocks=partial(_range, packed, p.offset, p.size, p.sha256)
+        )
+        for p in delivery.parts
+    }
+    files[f"{folder}/delivery.json"] = small(_delivery_document(delivery))
+    files[f"{folder}/manifest.json"] = small(delivery.capture.manifest or b"")
+    return files
+
+
+def folder_of(delivery: RawDelivery) -> str:
+    """Return the capture's folder: fixed width, since XNAT deletes by prefix; named by content, so never shared."""
+    image = delivery.capture.image
+    mid = (image.mid if image else None) or 0
+    return f"{mid:07d}-{(delivery.capture.sha256 or '')[:12]}"
+
+
+def small(document: bytes) -> Body:
+    """Return a body of bytes in memory."""
+    return Body(
+        size=len(document),
+        md5=md5(document, usedforsecurity=False).hexdigest(),
+        sha256=sha256(document).hexdigest(),
+        blocks=lambda: iter((document,)),
+    )
+
+
+def _delivery_document(delivery: RawDelivery) -> bytes:
+    capture, match = delivery.capture, delivery.capture.match
+    document = {
+        "format": "kspace-delivery",
+        "version": 1,
+        "source": {"size": capture.file.size, "sha256": capture.sha256},
+        "study_uid": match and match.study_uid,
+        "series_uid": match and match.series_uid,
+        "certainty": match and match.certainty,
+        "why": match and match.reason,
+        "parts": [{"name": p.name, "size": p.size, "md5": p.md5, "sha256": p.sha256} for p in delivery.parts],
+        "manifest_sha256": sha256(capture.manifest or b"").hexdigest(),
+    }
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _range(packed: Path, offset: int, size: int, digest: str) -> Iterator[bytes]:
+    seen, left = sha256(), size
+    try:
+        with packed.open("rb") as handle:
+            handle.seek(offset)
+            while left and (block := handle.read(min(_BLOCK, left))):
+                seen.update(block)
+                left -= len(block)
+                if not left and seen.hexdigest() != digest:
+                    break  # the last block is kept back, so a damaged part can never look complete
+                yield block
+    except OSError as error:
+        raise SpoolError("The packed file cannot be read; the relay tries again by itself.") from error
+    if left or seen.hexdigest() != digest:
+        raise SpoolError("The packed file in the spool is not what was packed: look at that disk.")
