@@ -3,15 +3,16 @@
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
 from kspace.clock import Clock
 from kspace.errors import KspaceError
 from transfer.catalog.store import LEASE_S, Claim, Store
-from transfer.records import Outcome, Record
+from transfer.records import Outcome
 
-Stage = Callable[[Record, Callable[[], None]], Outcome]
+Stage = Callable[[Any, Callable[[], None]], Outcome]
 """A stage with its ports bound: the record, and what to call whenever something was achieved."""
 
 _IDLE_S = 0.2
@@ -107,7 +108,7 @@ class Engine:
             log.warning("stage.failed", code=error.code)
             self._store.fail(claim, error)
         except Exception as error:
-            log.error("stage.broke", error=type(error).__name__, exc_info=_without_values(error))
+            log.exception("stage.broke", error=type(error).__name__)
             self._store.fail(
                 claim,
                 Unexpected(
@@ -145,8 +146,3 @@ class _Progress:
         self._told = self._clock.monotonic()
         if not self._store.renew(self._claim, progressed=True):
             raise LeaseLost("The row was taken over; this work is dropped.")
-
-
-def _without_values(error: BaseException) -> bool:
-    """Tracebacks show code, not values; the error's own text might name somebody, so only its class is logged."""
-    return error.__traceback__ is not None

@@ -1,0 +1,1 @@
+"""The relay put together, and its faces: the command line."""

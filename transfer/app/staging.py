@@ -1,0 +1,92 @@
+"""Every stage with its ports bound: what the engine runs under which name (`transfer.states.STAGE_OF`)."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from kspace.clock import Clock
+from kspace.sources import Source
+from transfer import destinations
+from transfer.catalog.arrivals import find_candidates
+from transfer.catalog.database import Database
+from transfer.config import Config, settings_of
+from transfer.engine import Stage
+from transfer.receipts import Signer
+from transfer.stages.confirm import confirm
+from transfer.stages.forward import forward
+from transfer.stages.join import join
+from transfer.stages.pack import pack
+from transfer.stages.plan import plan
+from transfer.stages.retire import retire
+from transfer.stages.send import send
+from transfer.stages.settle import settle
+from transfer.stages.verify import verify
+
+
+def stages(
+    config: Config,
+    *,
+    clock: Clock,
+    database: Database,
+    sources: Mapping[str, tuple[str, Source]],
+    archives: Mapping[str, Any],
+) -> dict[str, Stage]:
+    """Return the stages by name."""
+    relay, rules, spool = config.relay, config.rule, config.relay.spool
+    own = {s.name: s for s in config.scanner}
+    quiet_s = config.dicom.quiet_s
+    part_bytes = {d["name"]: settings_of(destinations, d).part_bytes for d in config.destination}
+    signer = Signer(relay.folder / "receipt-key.pem")
+    candidates = partial(find_candidates, database)
+    return {
+        "settle": lambda capture, _: settle(
+            capture,
+            source=sources[capture.source][1],
+            rules=rules,
+            clock=clock,
+            quiet_s=own[capture.scanner].quiet_s,
+            patience_s=own[capture.scanner].patience_s,
+        ),
+        "pack": lambda capture, progress: pack(
+            capture,
+            source=sources[capture.source][1],
+            spool=spool,
+            chunk_bytes=relay.chunk_bytes,
+            progress=progress,
+        ),
+        "join": lambda capture, _: join(
+            capture, find=candidates, clock=clock, quiet_s=quiet_s, no_series_after_s=relay.no_series_after_s
+        ),
+        "plan": lambda capture, progress: plan(
+            capture,
+            spool=spool,
+            rules=rules,
+            part_bytes=part_bytes,
+            clock=clock,
+            release_after_s=relay.release_after_s,
+            progress=progress,
+        ),
+        "retire": lambda capture, _: retire(capture, clock=clock, keep_s=relay.keep_s),
+        "send": lambda delivery, progress: send(
+            delivery, archive=archives[delivery.destination], spool=spool, rules=rules, progress=progress
+        ),
+        "verify": lambda delivery, progress: verify(
+            delivery,
+            archive=archives[delivery.destination],
+            spool=spool,
+            signer=signer,
+            clock=clock,
+            progress=progress,
+        ),
+        "forward": lambda delivery, progress: forward(
+            delivery,
+            archive=archives[delivery.destination],
+            spool=spool,
+            clock=clock,
+            quiet_s=quiet_s,
+            progress=progress,
+        ),
+        "confirm": lambda delivery, progress: confirm(
+            delivery, archive=archives[delivery.destination], progress=progress
+        ),
+    }

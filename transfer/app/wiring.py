@@ -1,0 +1,139 @@
+"""Builds the relay from its configuration: the one place that knows every part."""
+
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any
+
+from dicom.listener import Listener
+from hardware.pools import Pool
+from hardware.records import PoolMode
+
+from hardware import sinks
+from kspace import sources
+from kspace.clock import Clock, SystemClock
+from kspace.registry import plugins
+from kspace.sources import Source
+from kspace.sources.limiting import LimitedSource, Limiter
+from transfer import destinations
+from transfer.app.staging import stages
+from transfer.catalog.database import Database
+from transfer.catalog.store import Store
+from transfer.config import Config, settings_of
+from transfer.engine import Engine, Feed
+from transfer.feeds.find import find
+from transfer.feeds.sample import sample
+from transfer.feeds.sweep import sweep
+from transfer.feeds.tell import tell
+from transfer.inbox import CatalogInbox
+
+_TELL_S = 1.0
+_SAMPLE_S = 5.0
+_SWEEP_S = 60.0
+
+
+class Box:
+    """One relay on one machine: its folders, its catalog, and whatever of engine and listener is asked for."""
+
+    def __init__(self, config: Config, *, clock: Clock | None = None) -> None:
+        self.config = config
+        self.clock = clock or SystemClock()
+        relay = config.relay
+        for folder in (relay.spool, relay.spool / "dicom", relay.spool / "incoming"):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.database = Database(relay.catalog_url)
+        self.database.migrate()
+        self.pool = Pool(relay.spool, config.pool)
+
+    def close(self) -> None:
+        """Close the catalog."""
+        self.database.close()
+
+    def sources(self) -> dict[str, tuple[str, Source]]:
+        """Return every source by its name (``scanner/1``…), with its scanner's name; each behind its limiter."""
+        built: dict[str, tuple[str, Source]] = {}
+        for scanner in self.config.scanner:
+            limiter = Limiter(mbit_per_s=scanner.limit_mbit_per_s, clock=self.clock)
+            for number, given in enumerate(scanner.source, start=1):
+                plugin = plugins(sources)[given["kind"]]
+                bare = plugin.build(settings_of(sources, given))
+                built[f"{scanner.name}/{number}"] = (scanner.name, LimitedSource(bare, limiter))
+        return built
+
+    def archives(self) -> dict[str, Any]:
+        """Return every destination by its name."""
+        known = plugins(destinations)
+        return {
+            given["name"]: known[given["kind"]].build(settings_of(destinations, given))
+            for given in self.config.destination
+        }
+
+    def engine(self) -> Engine:
+        """Return the engine, not started."""
+        found = self.sources()
+        store = Store(
+            self.database, clock=self.clock, machine=self.config.relay.name, backoff_s=self.config.relay.backoff_s
+        )
+        return Engine(
+            store,
+            stages=stages(
+                self.config, clock=self.clock, database=self.database, sources=found, archives=self.archives()
+            ),
+            feeds=self._feeds(found),
+            closed=self._closed,
+            clock=self.clock,
+            workers=self.config.relay.workers,
+        )
+
+    def listener(self) -> Listener:
+        """Return the DICOM listener, not started."""
+        relay = self.config.relay
+        inbox = CatalogInbox(
+            self.database,
+            folder=relay.spool / "dicom",
+            routes=self.config.route,
+            clock=self.clock,
+            machine=relay.name,
+            quiet_s=self.config.dicom.quiet_s,
+        )
+        return Listener(self.config.dicom, inbox=inbox, folder=relay.spool / "incoming", is_open=self._takes_more)
+
+    def _takes_more(self) -> bool:
+        return self.pool.mode() is PoolMode.NORMAL
+
+    def _closed(self) -> Collection[str]:
+        return () if self._takes_more() else ("pack",)
+
+    def _feeds(self, found: dict[str, tuple[str, Source]]) -> list[Feed]:
+        by_name = {s.name: s for s in self.config.scanner}
+        feeds = [
+            Feed(
+                f"find {name}",
+                by_name[scanner].poll_s,
+                _bound(
+                    find,
+                    source,
+                    scanner=scanner,
+                    name=name,
+                    database=self.database,
+                    clock=self.clock,
+                    quiet_s=by_name[scanner].quiet_s,
+                ),
+            )
+            for name, (scanner, source) in found.items()
+        ]
+        told = [p.build(p.settings()) for p in plugins(sinks).values()]
+        return [
+            *feeds,
+            Feed("tell", _TELL_S, _bound(tell, told, database=self.database, clock=self.clock)),
+            Feed("sample", _SAMPLE_S, _bound(sample, self.pool, database=self.database, clock=self.clock)),
+            Feed("sweep", _SWEEP_S, _bound(sweep, spool=self.config.relay.spool, database=self.database)),
+        ]
+
+
+def _bound(function: Callable[..., object], *args: object, **kwargs: object) -> Callable[[], None]:
+    bound = partial(function, *args, **kwargs)
+
+    def run() -> None:
+        bound()
+
+    return run

@@ -1,0 +1,131 @@
+"""What people and programs may read of the catalog: plain rows, no behaviour."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, desc, func, select
+
+from kspace.errors import NotFound
+from transfer.catalog import tables
+
+Row = dict[str, Any]
+
+
+def captures(
+    connection: Connection, *, capture_id: int | None = None, state: str | None = None, limit: int = 200
+) -> list[Row]:
+    """Return captures with what is known of each, the newest first; of one state, or the one of an id."""
+    c, f, m = tables.capture.c, tables.source_file.c, tables.measurement.c
+    image = select(m.capture_id, func.max(m.number).label("number")).group_by(m.capture_id).subquery("image")
+    query = (
+        select(
+            c.id,
+            c.state,
+            c.reason,
+            c.verdict,
+            c.sha256,
+            c.stored_bytes,
+            f.scanner,
+            f.path,
+            f.size,
+            f.gone_at,
+            m.mid,
+            m.protocol,
+        )
+        .join(tables.source_file)
+        .outerjoin(image, image.c.capture_id == c.id)
+        .outerjoin(tables.measurement, (m.capture_id == c.id) & (m.number == image.c.number))
+        .order_by(desc(c.id))
+        .limit(limit)
+    )
+    if state is not None:
+        query = query.where(c.state == state)
+    if capture_id is not None:
+        query = query.where(c.id == capture_id)
+    return _rows(connection.execute(query).mappings().all())
+
+
+def deliveries(connection: Connection, *, capture_id: int | None = None, kind: str | None = None) -> list[Row]:
+    """Return deliveries with their study's UID, of one capture or of one kind where given."""
+    d, s = tables.delivery.c, tables.study.c
+    columns = (d.id, d.kind, d.capture_id, d.destination, d.project, d.state, d.reason, d.place, d.experiment)
+    query = select(*columns, d.verified_at, s.study_uid).join(tables.study).order_by(d.id)
+    if capture_id is not None:
+        query = query.where(d.capture_id == capture_id)
+    if kind is not None:
+        query = query.where(d.kind == kind)
+    return _rows(connection.execute(query).mappings().all())
+
+
+def story(connection: Connection, capture_id: int) -> Row:
+    """Return everything about one capture: its file, decisions, match, evidence, parts, receipts and events.
+
+    Raises:
+        NotFound: there is no such capture.
+    """
+    t = tables
+    rows = captures(connection, capture_id=capture_id)
+    if not rows:
+        raise NotFound(f"There is no capture {capture_id}; `kspace status` lists those there are.")
+    sent = deliveries(connection, capture_id=capture_id)
+    for row in sent:
+        p, r = t.part.c, t.receipt.c
+        row["parts"] = _rows(
+            connection.execute(
+                select(p.name, p.size, p.md5, p.sha256).where(p.delivery_id == row["id"]).order_by(p.number)
+            )
+            .mappings()
+            .all()
+        )
+        receipt = connection.execute(
+            select(r.document).where(r.delivery_id == row["id"]).order_by(desc(r.id)).limit(1)
+        ).scalar()
+        row["receipt"] = receipt.decode() if receipt else None
+    matches = _of(connection, t.match, capture_id)
+    for match in matches:
+        e = t.evidence.c
+        match["evidence"] = _rows(
+            connection.execute(
+                select(e.series_uid, e.clue, e.weight, e.detail).where(e.match_id == match["id"]).order_by(e.id)
+            )
+            .mappings()
+            .all()
+        )
+    v = t.event.c
+    happened = select(v.at, v.actor, v.verb, v.detail).where(v.subject == "capture", v.subject_id == capture_id)
+    return {
+        **rows[0],
+        "decisions": _of(connection, t.decision, capture_id),
+        "matches": matches,
+        "deliveries": sent,
+        "events": _rows(connection.execute(happened.order_by(v.id)).mappings().all()),
+    }
+
+
+def alerts(connection: Connection, *, open_only: bool = True) -> list[Row]:
+    """Return alerts, the newest first."""
+    a = tables.alert.c
+    query = select(a.id, a.key, a.severity, a.text, a.raised_at, a.cleared_at).order_by(desc(a.id))
+    if open_only:
+        query = query.where(a.cleared_at.is_(None))
+    return _rows(connection.execute(query).mappings().all())
+
+
+def counts(connection: Connection) -> dict[str, dict[str, int]]:
+    """Return how many captures and deliveries of each kind stand in each state."""
+    c, d = tables.capture.c, tables.delivery.c
+    result: dict[str, dict[str, int]] = {"capture": {}, "raw": {}, "dicom": {}}
+    for state, number in connection.execute(select(c.state, func.count()).group_by(c.state)):
+        result["capture"][state] = number
+    for kind, state, number in connection.execute(select(d.kind, d.state, func.count()).group_by(d.kind, d.state)):
+        result[kind][state] = number
+    return result
+
+
+def _of(connection: Connection, table: Any, capture_id: int) -> list[Row]:  # noqa: ANN401 -- a Table with capture_id
+    query = select(table).where(table.c.capture_id == capture_id).order_by(table.c.id)
+    return _rows(connection.execute(query).mappings().all())
+
+
+def _rows(found: Sequence[RowMapping]) -> list[Row]:
+    return [dict(row) for row in found]
