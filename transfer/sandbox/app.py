@@ -75,7 +75,7 @@ def build_app(site: Site) -> ASGIApp:
         Route("/data/services/import", imports.post, methods=["POST"]),
         Route("/data/services/refresh/catalog", archive.refresh, methods=["POST"]),
         *_prearchive_routes(site, prearchive),
-        *(Route(f"/{root}/{{path:path}}", _settled(prearchive, archive.handle), methods=METHODS) for root in ROOTS),
+        Route("/data/{path:path}", _settled(prearchive, archive.handle), methods=METHODS),
     ]
     gates = [
         Middleware(FaultGate, mischief=site.mischief, log=log),
@@ -84,9 +84,6 @@ def build_app(site: Site) -> ASGIApp:
     ]
     shown: dict[type[Exception], Callable[..., Response]] = {HTTPException: _refused, ClientDisconnect: _gone}
     return Starlette(routes=routes, middleware=gates, exception_handlers=shown)
-
-
-ROOTS = ("data", "REST")
 
 
 def _prearchive_routes(site: Site, prearchive: Prearchive) -> list[Route]:

@@ -33,6 +33,8 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through or answer it here."""
+        if scope["path"].startswith("/REST/"):
+            scope["path"] = scope["path"].replace("/REST/", "/data/", 1)
         request = Request(scope)
         fresh = None
         try:

@@ -14,6 +14,12 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 Row = Mapping[str, str]
 
 VARIANTS = {"application/json": "json", "text/csv": "csv", "text/xml": "xml", "application/xml": "xml"}
+RFC = "http://www.w3.org/Protocols/rfc2616/rfc2616-sec10.html"
+RESTLET_WORDS = {
+    404: "The server has not found anything matching the request URI",
+    405: "The method specified in the request is not allowed for the resource identified by the request URI",
+    406: "The resource identified by the request is only capable of generating other kinds of entities",
+}
 
 
 def table(request: Request, columns: Sequence[str], rows: Sequence[Row], *, title: str = "") -> Response:
@@ -64,11 +70,14 @@ def status_page(status: int, message: str) -> HTMLResponse:
 
     Source: com.noelios.restlet StatusFilter; Spring and Tomcat pages begin with a doctype.
     """
-    text = escape(message or HTTPStatus(status).phrase)
+    known = message and message != HTTPStatus(status).phrase
+    text = escape(message if known else RESTLET_WORDS.get(status, HTTPStatus(status).description))
     if status in {401, 403}:
         html = f'<!doctype html><html lang="en"><head><title>HTTP Status {status}</title></head><body><h1>HTTP Status {status}</h1><h3>{text}</h3></body></html>'  # noqa: E501
     else:
-        html = f"<html>\n<head>\n   <title>Status page</title>\n</head>\n<body>\n<h3>{text}</h3>\n</body>\n</html>\n"
+        details = f'<p>You can get technical details <a href="{RFC}">here</a>.<br>\n</p>'
+        head = "<html>\n<head>\n   <title>Status page</title>\n</head>\n"
+        html = f"{head}<body>\n<h3>{text}</h3>{details}\n</body>\n</html>\n"
     return HTMLResponse(html, status_code=status)
 
 
