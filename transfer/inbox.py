@@ -63,7 +63,7 @@ class CatalogInbox:
         place = self._folder / received.sha256[:2] / f"{received.sha256}.dcm"
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(received.path, place)
+            received.path.replace(place)
             sync_folder(place.parent)
             sync_folder(self._folder)
         except OSError as error:

@@ -17,6 +17,10 @@ class Xnat(XnatRaw, XnatSessions):
         """Sign in and return one line about the server."""
         return self._client.check()
 
+    def server_date(self) -> str | None:
+        """Return the server's own time, for comparing clocks."""
+        return self._client.server_date()
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()

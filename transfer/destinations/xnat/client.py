@@ -137,6 +137,10 @@ class XnatClient:
         info = self.request("GET", "/xapi/siteConfig/buildInfo").json()
         return f"signed in to XNAT {info.get('version', 'of unknown version')} as {self._settings.user}"
 
+    def server_date(self) -> str | None:
+        """Return the server's own time as its Date header says it (RFC 9110, section 6.6.1)."""
+        return self.request("GET", "/data/auth").headers.get("date")
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()

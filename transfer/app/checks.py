@@ -1,0 +1,96 @@
+"""The checks behind `kspace check`: one generator a subject, one line a finding."""
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import psutil
+
+from kspace.errors import KspaceError
+from transfer.app.wiring import Box
+
+_CLOCK_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was tried, whether it is right, and what was seen or is to be done."""
+
+    what: str
+    is_right: bool
+    said: str
+
+
+def run_checks(box: Box) -> Iterator[Finding]:
+    """Try everything the configuration names; nothing on the scanner's side is touched but by reading."""
+    yield from _spool(box)
+    yield from _sources(box)
+    yield from _destinations(box)
+    yield from _listener(box)
+    yield from _wishes(box)
+
+
+def _spool(box: Box) -> Iterator[Finding]:
+    spool = box.config.relay.spool
+    try:
+        with tempfile.TemporaryFile(dir=spool) as probe:
+            probe.write(b"probe")
+            os.fsync(probe.fileno())
+        usage = psutil.disk_usage(str(spool))
+        yield Finding("spool", usage.percent < 90, f"writable, {usage.free / 1e9:.1f} GB free ({usage.percent} % full)")
+    except OSError as error:
+        yield Finding(
+            "spool", is_right=False, said=f"not writable ({error.strerror}); give the relay's account the folder"
+        )
+
+
+def _sources(box: Box) -> Iterator[Finding]:
+    for name, (_, source) in box.sources().items():
+        try:
+            number = sum(1 for _ in source.find())
+            yield Finding(f"source {name}", is_right=True, said=f"readable, {number} raw files")
+        except KspaceError as error:
+            yield Finding(f"source {name}", is_right=False, said=str(error))
+
+
+def _destinations(box: Box) -> Iterator[Finding]:
+    for name, archive in box.archives().items():
+        try:
+            yield Finding(f"destination {name}", is_right=True, said=archive.check())
+            yield _clock(name, archive.server_date())
+        except KspaceError as error:
+            yield Finding(f"destination {name}", is_right=False, said=str(error))
+
+
+def _clock(name: str, date: str | None) -> Finding:
+    if date is None:
+        return Finding(f"clock against {name}", is_right=True, said="the server tells no time")
+    off_s = abs((datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds())
+    return Finding(
+        f"clock against {name}",
+        off_s < _CLOCK_S,
+        f"{off_s:.0f} s apart" + ("" if off_s < _CLOCK_S else "; set this machine's clock by NTP"),
+    )
+
+
+def _listener(box: Box) -> Iterator[Finding]:
+    host, port = box.config.dicom.host, box.config.dicom.port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            yield Finding("DICOM port", is_right=True, said=f"{host}:{port} is free; the listener is not running")
+        except OSError:
+            yield Finding("DICOM port", is_right=True, said=f"{host}:{port} is taken: by the running relay, hopefully")
+
+
+def _wishes(box: Box) -> Iterator[Finding]:
+    config = box.config
+    if not config.rule:
+        yield Finding("rules", is_right=True, said="none: files are inventoried, nothing is captured")
+    if not config.route:
+        yield Finding("routes", is_right=False, said="none: received DICOM stays in the spool; add a [[route]]")

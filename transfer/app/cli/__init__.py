@@ -1,0 +1,38 @@
+"""The command line: one module a verb. No logic here: parse, call, render; the exit code is the error's own."""
+
+import sys
+
+import typer
+
+from kspace.errors import KspaceError
+from transfer.app.cli import check, demo, hold, restore, retry, sandbox, serve, show, status, verify
+
+app = typer.Typer(
+    name="kspace",
+    help="Captures Siemens raw k-space data at the scanner and delivers it, verified, into XNAT.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("demo")(demo.demo)
+app.command("serve")(serve.serve)
+app.command("engine")(serve.engine)
+app.command("listen")(serve.listen)
+app.command("status")(status.status)
+app.command("show")(show.show)
+app.command("retry")(retry.retry)
+app.command("hold")(hold.hold)
+app.command("restore")(restore.restore)
+app.command("verify")(verify.verify)
+app.command("check")(check.check)
+app.command("sandbox")(sandbox.sandbox)
+
+
+def main() -> None:
+    """Run one verb; an error is one sentence on standard error and its class's exit code."""
+    try:
+        app()
+    except KspaceError as error:
+        sys.stderr.write(f"kspace: {error}\n")
+        raise SystemExit(error.exit_code) from None

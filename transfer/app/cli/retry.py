@@ -1,0 +1,22 @@
+"""`kspace retry`: a person has seen to the cause."""
+
+from typing import Annotated
+
+import typer
+
+from transfer import operations
+from transfer.app.cli.options import DEFAULT_CONFIG, ConfigPath, actor, open_box
+
+
+def retry(
+    reference: Annotated[str, typer.Argument(metavar="ID", help="A capture's number (12) or a delivery's (d5).")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_is: Annotated[
+        bool, typer.Option("--as-is", help="Capture a damaged or unwanted file as it is; it stays flagged.")
+    ] = False,
+) -> None:
+    """Go on with held work, or look at waiting work now."""
+    box = open_box(config)
+    moved = operations.retry(box.database, reference, actor=actor(), clock=box.clock, as_is=as_is)
+    box.close()
+    typer.echo(f"Going on with {', '.join(moved)}; `kspace status` shows how it goes.")

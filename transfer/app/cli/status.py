@@ -1,0 +1,39 @@
+"""`kspace status`: every raw file, where it is, and what needs a person."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, console, open_box, print_json
+from transfer.catalog import lists
+
+
+def status(
+    config: ConfigPath = DEFAULT_CONFIG,
+    state: Annotated[str | None, typer.Option(help="Only captures in this state, such as held.")] = None,
+    limit: Annotated[int, typer.Option(help="How many captures at most, the newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show the open alerts, how many captures stand where, and the newest captures with their reasons."""
+    box = open_box(config)
+    with box.database.read() as connection:
+        found = {
+            "counts": lists.counts(connection),
+            "alerts": lists.alerts(connection),
+            "captures": lists.captures(connection, state=state, limit=limit),
+        }
+    box.close()
+    if as_json:
+        print_json(found)
+        return
+    for alert in found["alerts"]:
+        console.print(f"[bold]{alert['severity'].upper()}[/] {alert['text']}", highlight=False)
+    summary = ", ".join(f"{n} {s}" for s, n in sorted(found["counts"]["capture"].items())) or "nothing yet"
+    console.print(f"Captures: {summary}", highlight=False)
+    table = Table("ID", "File", "Protocol", "State", "Why")
+    for row in found["captures"]:
+        name = f"{row['scanner']}: {row['path']}"
+        table.add_row(str(row["id"]), name, row["protocol"] or "-", row["state"], row["reason"] or "")
+    if found["captures"]:
+        console.print(table)
