@@ -80,7 +80,7 @@ def harmless_name(path: str, measurements: Iterable[Measurement]) -> str | None:
     return name if found and re.sub(r"\W", "_", found[1]) in known else None
 
 
-def pack_ticks(ticks: array[int]) -> list[list[int]]:
+def pack_ticks(ticks: "array[int]") -> list[list[int]]:
     """Return readout ticks as [first tick], then [step, how often] runs."""
     if not ticks:
         return []
@@ -88,7 +88,7 @@ def pack_ticks(ticks: array[int]) -> list[list[int]]:
     return [[ticks[0]], *([step, sum(1 for _ in run)] for step, run in groupby(steps))]
 
 
-def unpack_ticks(runs: list[list[int]]) -> array[int]:
+def unpack_ticks(runs: list[list[int]]) -> "array[int]":
     """Return the ticks `pack_ticks` was given."""
     if not runs:
         return array("I")

@@ -84,7 +84,7 @@ class Measurement:
     readouts: int = 0
     channels: int = 0
     samples: int = 0
-    ticks: array[int] = field(default_factory=lambda: array("I"))
+    ticks: "array[int]" = field(default_factory=lambda: array("I"))
     """TimeStamp of every readout in file order."""
 
 
