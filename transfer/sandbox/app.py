@@ -34,6 +34,7 @@ from transfer.sandbox.tables import status_page
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ARCHIVE = ("archive", "projects", "subjects", "experiments")
 METHODS = ["GET", "PUT", "POST", "DELETE"]
 
 
@@ -75,7 +76,7 @@ def build_app(site: Site) -> ASGIApp:
         Route("/data/services/import", imports.post, methods=["POST"]),
         Route("/data/services/refresh/catalog", archive.refresh, methods=["POST"]),
         *_prearchive_routes(site, prearchive),
-        Route("/data/{path:path}", _settled(prearchive, archive.handle), methods=METHODS),
+        *(Route(f"/data/{x}{{path:path}}", _settled(prearchive, archive.handle), methods=METHODS) for x in ARCHIVE),
     ]
     gates = [
         Middleware(FaultGate, mischief=site.mischief, log=log),
