@@ -83,7 +83,11 @@ def build_app(site: Site) -> ASGIApp:
         Middleware(Swallow),
         Middleware(Gate, guard=site.guard, settings=site.settings),
     ]
-    shown: dict[type[Exception], Callable[..., Response]] = {HTTPException: _refused, ClientDisconnect: _gone}
+    shown: dict[type[Exception], Callable[..., Response]] = {
+        HTTPException: _refused,
+        ClientDisconnect: _gone,
+        OSError: _unwritten,
+    }
     return Starlette(routes=routes, middleware=gates, exception_handlers=shown)
 
 
@@ -141,6 +145,10 @@ async def _nothing(_: Request) -> Response:
 
 def _refused(_: Request, error: HTTPException) -> Response:
     return status_page(error.status_code, error.detail)
+
+
+def _unwritten(_: Request, error: OSError) -> Response:
+    return status_page(500, f"{type(error).__name__}: the file could not be read or written.")
 
 
 def _gone(_: Request, error: ClientDisconnect) -> Response:

@@ -31,9 +31,16 @@ class Archive:
         address = parse(raw_path(request))
         if not address.steps and not address.collection:
             raise HTTPException(404, "Not Found")
+        if request.method not in {"GET", "HEAD"} and self._site.settings.require_reason:
+            self._demand_reason(request)
         if request.method in {"PUT", "POST"} and address.path is not None:
             return await self._uploads.put(request, address)
         return await run_in_threadpool(self._answer, request, address)
+
+    def _demand_reason(self, request: Request) -> None:
+        """Refuse (500) a change without a justification where the site wants one (PersistentWorkflowUtils)."""
+        if not request.query_params.get("event_reason"):
+            raise HTTPException(500, "A justification is required for this operation.")
 
     def _answer(self, request: Request, address: Address) -> Response:
         if address.rest:

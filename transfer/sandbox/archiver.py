@@ -134,6 +134,8 @@ class Archiver:
         existing = self._site.store.find("experiment", session.label, project=project)
         if existing is None:
             return
+        if self._site.at_work[existing.id]:
+            raise Conflict("Session processing may already be in progress.")
         mode, code = options.get("overwrite", ""), project.fields.get("prearchive_code")
         if mode not in {"append", "delete"} and code not in {"4", "5"} and not options.get("merge"):
             raise Conflict("Session already exists, retry with overwrite enabled")

@@ -18,7 +18,7 @@ from transfer.sandbox.addressing import Address, find_items, find_resource, uri
 from transfer.sandbox.catalogs import Catalogs, Entry, to_xml, within
 from transfer.sandbox.site import Site, caller
 from transfer.sandbox.store import Item, lineage
-from transfer.sandbox.tables import flag, plain, table, variant
+from transfer.sandbox.tables import flag, number, plain, table, variant
 from transfer.sandbox.uploads import count_files, file_name
 
 FILE_COLUMNS = (
@@ -104,7 +104,7 @@ class Files:
         if path and not path.endswith("/"):
             return self._download(request, resources, path)
         if "index" in request.query_params:
-            at = int(request.query_params["index"])
+            at = number(request, "index")
             if at >= len(found):
                 raise HTTPException(404, "Unable to find matching file.")
             resource, entry = found[at]

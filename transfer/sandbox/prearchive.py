@@ -42,13 +42,19 @@ class Prearchive:
             for session in self._site.store.every("prearchive"):
                 fields, now = session.fields, self._site.guard.now()
                 if fields["status"] == "ARCHIVING" and float(fields["due"]) <= now:
-                    self._archiver.archive(session)
+                    self._archive(session)
                 elif fields["status"] == "RECEIVING" and self._is_quiet(session, now):
                     self._rebuild(session)
 
     def _is_quiet(self, session: Item, now: float) -> bool:
         held = flag(session.fields.get("prevent_auto_commit"))
         return not held and float(session.fields["touched"]) + self._site.settings.rebuild_after_s <= now
+
+    def _archive(self, session: Item) -> None:
+        try:
+            self._archiver.archive(session)
+        except Conflict:
+            self._set_status(session, "ERROR")
 
     def _rebuild(self, session: Item) -> None:
         self._set_status(session, "READY")

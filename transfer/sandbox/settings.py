@@ -86,4 +86,6 @@ class SandboxSettings(Frozen):
     """How long a session stays ARCHIVING, and out of sight, before it is in the archive."""
     rebuild_after_s: float = 300.0
     """How long a prearchive session must be untouched before it is built (and archived where the project says so)."""
+    require_reason: bool = False
+    """XNAT's site preference: every change needs a justification, the parameter ``event_reason``."""
     faults: Faults = Faults()

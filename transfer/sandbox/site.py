@@ -1,6 +1,8 @@
 """What every part of the sandbox shares: the store, the guard, the faults, and where files lie."""
 
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from starlette.responses import Response
 from transfer.sandbox.faults import Mischief
 from transfer.sandbox.guard import Guard, Right
 from transfer.sandbox.settings import SandboxSettings, User
-from transfer.sandbox.store import Item, Store
+from transfer.sandbox.store import Item, Store, lineage
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -30,10 +32,28 @@ class Site:
     being_written: set[tuple[int, str]] = field(default_factory=set)
     """DICOM instances under way: (prearchive session, SOP Instance UID)."""
 
+    at_work: Counter[int] = field(default_factory=Counter)
+    """How many workflows are open on each session."""
+
     def folder(self, item: Item) -> Path:
         """Return the folder of a resource or of a prearchive session."""
         area = "prearchive" if item.kind == "prearchive" else "archive"
         return self.root / area / str(item.id)
+
+    @contextmanager
+    def working_on(self, item: Item) -> Iterator[None]:
+        """Hold an open workflow on an item's session, which keeps the session from being archived into.
+
+        Source: XNATTemplate#insertCatalogWrap, PrearcSessionArchiver#preventConcurrentArchiving.
+        """
+        sessions = [step.id for step in lineage(self.store, item) if step.kind == "experiment"]
+        with self.store.lock:
+            self.at_work.update(sessions)
+        try:
+            yield
+        finally:
+            with self.store.lock:
+                self.at_work.subtract(sessions)
 
     @property
     def scratch(self) -> Path:

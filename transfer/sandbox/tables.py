@@ -28,15 +28,16 @@ def table(request: Request, columns: Sequence[str], rows: Sequence[Row], *, titl
     Source: JSONTableRepresentation, XFTTable#toJSON.
     """
     rows = [{c: row.get(c, "") for c in columns} for row in _ordered(request, rows)]
-    limit, offset = request.query_params.get("limit"), int(request.query_params.get("offset", "0"))
-    if limit is not None:
-        rows = rows[offset : offset + int(limit)]
+    is_page = "limit" in request.query_params
+    if is_page:
+        start = number(request, "offset")
+        rows = rows[start : start + number(request, "limit")]
     kind = variant(request, ("json", "csv", "xml", "html"))
     if kind == "csv":
         return Response(_csv(columns, rows), media_type="text/csv")
     if kind == "json":
         shown = {"Columns": [{"key": c} for c in columns], "Result": rows, "title": title}
-        if limit is None:
+        if not is_page:
             shown["totalRecords"] = str(len(rows))
         return Response(json.dumps({"ResultSet": shown}), media_type="application/json")
     if kind == "xml":
@@ -84,6 +85,18 @@ def status_page(status: int, message: str) -> HTMLResponse:
 def plain(text: str = "", status: int = 200, **headers: str) -> Response:
     """Return plain text, as XNAT does after most writes."""
     return PlainTextResponse(text, status_code=status, headers=headers)
+
+
+def number(request: Request, name: str, *, default: int = 0) -> int:
+    """Return a query parameter that counts something.
+
+    Raises:
+        HTTPException: 400, it is no number.
+    """
+    value = request.query_params.get(name, str(default))
+    if not value.isdecimal():
+        raise HTTPException(400, f"{name}: not a number.")
+    return int(value)
 
 
 def flag(value: str | None, *, default: bool = False) -> bool:

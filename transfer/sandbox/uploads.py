@@ -35,7 +35,10 @@ def file_name(path: str) -> str:
     Raises:
         HTTPException: 400, the name would leave the resource's folder.
     """
-    name = unquote_plus(path) if "%20" in path or "%2B" in path.upper() else path
+    return _inside(unquote_plus(path) if "%20" in path or "%2B" in path.upper() else path)
+
+
+def _inside(name: str) -> str:
     if ".." in PurePosixPath(name).parts or name.startswith("/"):
         raise HTTPException(400, "Invalid file path.")
     return name
@@ -56,6 +59,10 @@ class Uploads:
         item = await run_in_threadpool(find_item, self._site, caller(request), address.steps)
         if not self._site.guard.may(caller(request), "edit", item):
             return plain()
+        with self._site.working_on(item):
+            return await self._receive(request, item, address)
+
+    async def _receive(self, request: Request, item: Item, address: Address) -> Response:
         resource = find_resource(self._site, item, address.resource or "")
         name = file_name(address.path or "")
         if is_in_body(request):
@@ -109,10 +116,10 @@ class Uploads:
         for name, spooled in files:
             extracts = flag(request.query_params.get("extract")) and name.lower().endswith(ARCHIVES)
             for inner, source in _unpack(name, spooled) if extracts else [(name, spooled)]:
-                if not self._make_room(request, catalog, inner):
+                if not self._make_room(request, catalog, _inside(inner)):
                     refused.append(inner)
                     continue
-                target = folder / file_name(inner)
+                target = folder / inner
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _place(source, target)
                 stored.append(inner)

@@ -148,7 +148,7 @@ def test_what_cannot_be_read_is_404(sandbox, login, experiment):
     ("name", "create", "delete"),
     [("owner", 200, 200), ("relay", 200, 403), ("reader", 403, 403), ("locked", 403, 403)],
 )
-def test_roles(sandbox, login, relay, experiment, name, create, delete):
+def test_roles(sandbox, login, *, relay, experiment, name, create, delete):
     """Owners delete, members edit, collaborators read (XNAT's standard roles)."""
     relay.put(f"{experiment}/resources/OLD")
     client = login(sandbox, name)

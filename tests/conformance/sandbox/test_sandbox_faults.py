@@ -77,7 +77,7 @@ def test_dropped_within_the_body(relay, files, rows, play, tmp_path):
         ({"delay_s": 0.01}, 200, 1),
     ],
 )
-def test_what_a_proxy_does(relay, files, rows, play, faults, status, stored):
+def test_what_a_proxy_does(relay, files, *, rows, play, faults, status, stored):
     play(**faults)
     assert upload(relay, files).status_code == status
     assert len(rows(relay.get(files))) == stored

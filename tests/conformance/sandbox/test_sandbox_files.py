@@ -179,7 +179,8 @@ def test_packed_downloads(relay, experiment):
     assert (member.filename, member.compress_type) == ("E/resources/R/files/a.bin", zipfile.ZIP_STORED)
     for kind in ("tar", "tar.gz"):
         packed = relay.get(files, params={"format": kind})
-        assert tarfile.open(fileobj=io.BytesIO(packed.content)).getnames() == ["E/resources/R/files/a.bin"]
+        with tarfile.open(fileobj=io.BytesIO(packed.content)) as archive:
+            assert archive.getnames() == ["E/resources/R/files/a.bin"]
     assert relay.get(files, params={"format": "zip"}, headers={"range": "bytes=0-"}).status_code == 500
     assert relay.get(f"{experiment}/scans/ALL/files").json()["ResultSet"]["Result"] == []
 
@@ -200,7 +201,7 @@ def archives():
 
 @pytest.mark.parametrize(("name", "content"), list(archives()), ids=lambda v: v if isinstance(v, str) else "")
 @pytest.mark.parametrize("way", ["multipart", "in body"])
-def test_archives_are_unpacked_with_their_folders(relay, files, rows, name, content, way):
+def test_archives_are_unpacked_with_their_folders(relay, files, *, rows, name, content, way):
     """TestFileUpload: extract=true."""
     if way == "multipart":
         answer = relay.post(files, params={"extract": "true"}, files={"f": (name, content)})
@@ -270,7 +271,7 @@ def test_without_checksums_digests_are_empty_until_asked_for(start, login, rows)
     assert rows(client.get(files))[0]["digest"] == md5(b"data")
 
 
-def test_refresh_brings_the_catalog_in_line_with_the_disk(sandbox, login, relay, files, rows, tmp_path):
+def test_refresh_brings_the_catalog_in_line_with_the_disk(sandbox, login, *, relay, files, rows, tmp_path):
     """DefaultCatalogService#_refreshCatalog: append also finds partial leftovers."""
     relay.put(f"{files}/a.bin", params={"update-stats": "false"}, files={"f": ("x", b"data")})
     relay.put(f"{files}/b.bin", params={"update-stats": "false"}, files={"f": ("x", b"data")})

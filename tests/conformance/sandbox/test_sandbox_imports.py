@@ -59,7 +59,7 @@ def test_commit_without_archiving_keeps_the_uri(relay, send, dicoms, rows):
 
 
 @pytest.mark.parametrize(("project", "params"), [("P", {"AA": "true"}), ("AUTO", {}), ("OVER", {})])
-def test_commit_that_archives_is_301_with_the_uri_as_body(relay, send, dicoms, rows, project, params):
+def test_commit_that_archives_is_301_with_the_uri_as_body(relay, send, *, dicoms, rows, project, params):
     """TestImport 21: by request, or by the project's prearchive code 4 or 5."""
     answer = send(dicoms.zip(), project=project)
     done = commit(relay, answer, **params)
@@ -157,7 +157,7 @@ def test_the_archive_service(sandbox, login, relay, send, dicoms):
     assert relay.post("/data/services/archive").status_code == 400
 
 
-def test_archiving_takes_its_time(start, login, send, dicoms, rows, clock):
+def test_archiving_takes_its_time(start, login, *, send, dicoms, rows, clock):
     """Between the commit and the archive the session is in neither place for a reader, and locked."""
     client = login(start(archive_delay_s=30))
     answer = send(dicoms.zip(), client)
@@ -202,7 +202,7 @@ def test_routing_by_what_the_object_says(sandbox, login, relay, send, dicoms):
     assert login(sandbox, "admin").get("/data/prearchive/projects/Unassigned").status_code == 200
 
 
-def test_who_may_see_the_prearchive(sandbox, login, relay, send, dicoms, rows):
+def test_who_may_see_the_prearchive(sandbox, login, *, relay, send, dicoms, rows):
     """PrearcSessionListResource: tag is for administrators, a project for its readers."""
     answer = send(dicoms.zip())
     tag = {"tag": dicoms.study}
@@ -284,10 +284,9 @@ def test_containers(relay, send, dicoms, way):
         headers = {"content-type": "application/dicom"}
         answer = relay.post("/data/services/import", params=params, content=content, headers=headers)
     else:
-        sink = Unseekable() if way == "streamed" else out
-        with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED if way == "stored" else zipfile.ZIP_DEFLATED) as packed:
-            with packed.open("a.dcm", "w", force_zip64=way == "zip64") as entry:
-                entry.write(content)
+        sink, kind = Unseekable() if way == "streamed" else out, zipfile.ZIP_STORED if way == "stored" else 8
+        with zipfile.ZipFile(sink, "w", kind) as packed, packed.open("a.dcm", "w", force_zip64=way == "zip64") as entry:
+            entry.write(content)
         answer = send(sink.getvalue())
     assert answer.status_code == 200
     assert answer.text.startswith("/data/prearchive/projects/P/")

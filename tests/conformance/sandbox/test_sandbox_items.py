@@ -44,6 +44,7 @@ def test_columns_filters_order_and_pages(relay, rows):
     page = relay.get(listed, params={"limit": "2", "offset": "1"})
     assert [row["label"] for row in rows(page)] == ["E1", "E2"]
     assert "totalRecords" not in page.json()["ResultSet"]
+    assert relay.get(listed, params={"limit": "all"}).status_code == 400
 
 
 def test_formats(relay, experiment):

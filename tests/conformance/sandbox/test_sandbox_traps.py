@@ -3,7 +3,6 @@
 import hashlib
 import socket
 import threading
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -40,7 +39,7 @@ def test_200_with_duplicates_stores_nothing(relay, files):
 
 
 @pytest.mark.parametrize("name", ["reader", "locked"])
-def test_200_without_the_right_to_edit_stores_nothing(sandbox, login, relay, files, rows, name):
+def test_200_without_the_right_to_edit_stores_nothing(sandbox, login, *, relay, files, rows, name):
     """FileList#handlePost has no else-branch."""
     answer = login(sandbox, name).put(f"{files}/a.bin", files={"f": ("x", b"data")})
     assert (answer.status_code, answer.content) == (200, b"")
@@ -79,7 +78,7 @@ def test_a_broken_multipart_upload_leaves_nothing(sandbox, relay, files, tmp_pat
     assert list((tmp_path / "site" / "tmp").iterdir()) == []
 
 
-def test_of_two_writers_into_one_resource_the_slower_fails(sandbox, login, relay, files, rows, tmp_path):
+def test_of_two_writers_into_one_resource_the_slower_fails(sandbox, login, *, relay, files, rows, tmp_path):
     """CatalogUtils#writeCatalogToFile: the catalog is not the one that was read before the body."""
     go_on, answers = threading.Event(), []
 
@@ -149,7 +148,7 @@ def test_in_body_uploads_need_a_length(relay, files, headers, content, status):
 def test_size_and_digest_come_from_the_catalog_head_from_the_disk(relay, files, rows, tmp_path):
     """CatalogUtils#getEntryDetails: later damage does not show in a listing."""
     relay.put(f"{files}/a.bin", files={"f": ("x", b"0123456789")})
-    stored: Path = next((tmp_path / "site").rglob("a.bin"))
+    stored = next((tmp_path / "site").rglob("a.bin"))
     stored.write_bytes(b"damaged")
     (row,) = rows(relay.get(files))
     assert (row["Size"], row["digest"]) == ("10", hashlib.md5(b"0123456789").hexdigest())
@@ -163,3 +162,64 @@ def test_an_early_refusal_of_a_large_body_is_a_reset_or_an_answer(sandbox):
     except httpx.TransportError:
         return
     assert answer.status_code == 401
+
+
+def test_two_first_uploads_at_once_make_two_resources_of_one_label(
+    sandbox, login, *, relay, experiment, rows, tmp_path
+):
+    """FileList looks for the resource before the body and creates it after: create it first, serially."""
+    files, go_on = f"{experiment}/resources/NEW/files", threading.Event()
+
+    def slowly():
+        yield b'--b\r\nContent-Disposition: form-data; name="f"; filename="x"\r\n\r\n' + b"x" * 2_000_000
+        assert go_on.wait(10)
+        yield b"\r\n--b--\r\n"
+
+    def upload(client):
+        headers = {"content-type": "multipart/form-data; boundary=b"}
+        assert client.put(f"{files}/slow", content=slowly(), headers=headers).status_code == 200
+
+    slow = threading.Thread(target=upload, args=(login(sandbox),))
+    slow.start()
+    wait_until(lambda: list((tmp_path / "site" / "tmp").iterdir()))
+    assert relay.put(f"{files}/fast", files={"f": ("x", b"fast")}).status_code == 200
+    go_on.set()
+    slow.join()
+    assert [row["label"] for row in rows(relay.get(f"{experiment}/resources"))] == ["NEW", "NEW"]
+
+
+def test_archiving_into_a_session_that_is_written_to_conflicts(sandbox, login, *, relay, files, dicoms, send, tmp_path):
+    """PrearcSessionArchiver#preventConcurrentArchiving."""
+    go_on = threading.Event()
+
+    def slowly():
+        yield b"first half"
+        assert go_on.wait(10)
+        yield b"other half"
+
+    headers = {**OCTETS, "content-length": "20"}
+    client = login(sandbox)
+    upload = {"url": f"{files}/slow.bin", "content": slowly(), "headers": headers}
+    slow = threading.Thread(target=client.put, kwargs=upload)
+    slow.start()
+    wait_until(lambda: list((tmp_path / "site").rglob("slow.bin")))
+    waiting = send(dicoms.zip(), subject="S", session="E").text.strip()
+    asked = {"action": "commit", "AA": "true"}
+    assert relay.post(waiting, params=asked).status_code == 500
+    go_on.set()
+    slow.join()
+    assert relay.post(waiting, params=asked).status_code == 301
+
+
+def test_a_site_may_want_a_reason_for_every_change(start, login):
+    """PersistentWorkflowUtils: a missing event_reason is 500 here."""
+    client = login(start(require_reason=True))
+    for path in ("/data/projects/P/resources/R", "/data/projects/P/resources/R/files/a"):
+        assert client.put(path, files={"f": ("x", b"data")}).status_code == 500
+        assert client.put(path, files={"f": ("x", b"data")}, params={"event_reason": "test"}).status_code == 200
+
+
+def test_a_file_where_a_folder_is_needed_is_500(relay, files):
+    relay.put(f"{files}/a", files={"f": ("x", b"data")})
+    assert relay.put(f"{files}/a/b", files={"f": ("x", b"data")}).status_code == 500
+    assert relay.get(f"{files}/a").content == b"data"
