@@ -1,0 +1,1 @@
+"""The clues, one a file; `kspace.registry.plugins` finds them."""

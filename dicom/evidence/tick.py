@@ -1,0 +1,35 @@
+"""The instant of acquisition: an image's AcquisitionTime is the time stamp of one of its readouts, exactly."""
+
+import numpy as np
+
+from dicom.clue import Clue, NoSettings, Strength
+from dicom.records import Evidence, Level, Series, Weight
+from dicom.ticks import DAY, clock_of, span_of
+from kspace.records import Measurement
+from kspace.registry import Plugin
+
+
+class TickClue(Clue):
+    """Same tick. All readouts count: later echoes and slices carry later ones, noise comes before every image."""
+
+    name = "tick"
+    level = Level.MEASUREMENT
+    strength = Strength.STRONG
+
+    def judge(self, measurement: Measurement, series: Series) -> Evidence:
+        """Look for the series' ticks among the readouts; contradict only where all lie outside the measurement."""
+        span = span_of(measurement.ticks)
+        if span is None or not series.ticks:
+            return self._silent(f"acquisition times missing in {'the DICOM' if span else 'the raw data'}")
+        readouts = np.asarray(measurement.ticks, dtype=np.int64) % DAY
+        hits = np.flatnonzero(np.isin(readouts, [tick % DAY for tick in series.ticks]))
+        if hits.size:
+            at, number = clock_of(int(readouts[hits[0]])), int(hits[0]) + 1
+            return self._says(Weight.SUPPORTS, f"acquisition {at} is readout {number} of {readouts.size}")
+        first = clock_of(min(series.ticks))
+        if any(tick in span for tick in series.ticks):
+            return self._silent(f"acquisition {first} is no readout's time, though the measurement was running")
+        return self._says(Weight.CONTRADICTS, f"acquisition {first} lies outside the measurement, {span}")
+
+
+PLUGIN = Plugin("tick", NoSettings, TickClue)

@@ -1,0 +1,184 @@
+"""What an instance says of itself: the few fields routing and the join need, read without its pixels.
+
+Values are taken as they stand in the file, not through pydicom's converters: those warn about an unusual value by
+quoting it, and a patient's name must not reach a log. Whatever cannot be read is None; only an instance without its
+identity is refused.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from dicom.protocol import lprotid_in
+from dicom.records import Instance, Series, Study
+from dicom.ticks import tick_of
+from dicom.uids import serial_in
+from kspace.errors import BadInput
+
+_DEFER_BYTES = 1 << 20
+"""Larger values (spectra, documents, private blobs) stay on disk."""
+_DAMAGE = (
+    InvalidDicomError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What pydicom raises on broken bytes."""
+_HINT = re.compile(r"(?:^|[\s,;])(Project|Subject|Session|AA):([A-Za-z0-9_-]+)(?=[\s,;]|$)", re.IGNORECASE)
+
+
+class NotDicom(BadInput):
+    """The bytes are no DICOM instance that can be filed."""
+
+    code = "not_dicom"
+
+
+def describe(source: Dataset | Path) -> tuple[Study, Series, Instance]:
+    """Return what an instance says of its study, its series and itself; pixels and large values are never loaded.
+
+    The series' serial is DeviceSerialNumber (0018,1000), or where that is missing the number Siemens puts after the
+    model in its UIDs. Ticks are of this instance only.
+
+    Raises:
+        NotDicom: no DICOM file, or one without SOP Class, SOP Instance, Series or Study UID (PS3.3 C.12.1, C.7).
+    """
+    try:
+        dataset = _read(source) if isinstance(source, Path) else source
+    except _DAMAGE as error:
+        raise NotDicom("The object is no readable DICOM; it was not taken. Send it again from its source.") from error
+    uids = {k: _text(dataset, k) for k in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")}
+    missing = [keyword for keyword, value in uids.items() if value is None]
+    if missing:
+        raise NotDicom(f"The object has no {missing[0]}; it was not taken. Correct it at its source and send it again.")
+    known = {keyword: str(value) for keyword, value in uids.items()}
+    instance = Instance(
+        sop_uid=known["SOPInstanceUID"],
+        sop_class=known["SOPClassUID"],
+        transfer_syntax=str(getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID", "")),
+        ticks=tuple(sorted(set(_ticks(dataset)))),
+    )
+    return _study(dataset, known["StudyInstanceUID"]), _series(dataset, known), instance
+
+
+def route_hints(study: Study) -> dict[str, str]:
+    """Return what ``Project:X Subject:Y Session:Z AA:true`` in the study's comments ask for, keys in lower case.
+
+    The first comment that names a key wins, in XNAT's order: PatientComments, StudyComments,
+    AdditionalPatientHistory (dicom-xnat Xnat15DicomProjectIdentifier, ClassicDicomObjectIdentifier).
+    """
+    found: dict[str, str] = {}
+    for comment in study.comments:
+        for key, value in _HINT.findall(comment):
+            found.setdefault(key.lower(), value)
+    return found
+
+
+def _read(path: Path) -> Dataset:
+    return pydicom.dcmread(path, stop_before_pixels=True, defer_size=_DEFER_BYTES)
+
+
+def _study(dataset: Dataset, study_uid: str) -> Study:
+    keywords = ("PatientComments", "StudyComments", "AdditionalPatientHistory")
+    return Study(
+        study_uid=study_uid,
+        date=_text(dataset, "StudyDate"),
+        time=_text(dataset, "StudyTime"),
+        patient_id=_text(dataset, "PatientID"),
+        patient_name=_text(dataset, "PatientName"),
+        description=_text(dataset, "StudyDescription"),
+        accession=_text(dataset, "AccessionNumber"),
+        comments=tuple(c for k in keywords if (c := _text(dataset, k))),
+    )
+
+
+def _series(dataset: Dataset, uids: dict[str, str]) -> Series:
+    number = _text(dataset, "SeriesNumber")
+    return Series(
+        series_uid=uids["SeriesInstanceUID"],
+        study_uid=uids["StudyInstanceUID"],
+        number=int(number) if number and re.fullmatch(r"[+-]?\d{1,12}", number) else None,
+        description=_text(dataset, "SeriesDescription"),
+        protocol=_text(dataset, "ProtocolName"),
+        modality=_text(dataset, "Modality"),
+        serial=_text(dataset, "DeviceSerialNumber") or serial_in(uids.values()),
+        software=_text(dataset, "SoftwareVersions"),
+        lprotid=lprotid_in(_protocol_texts(dataset)),
+        frame_of_reference=_text(dataset, "FrameOfReferenceUID"),
+    )
+
+
+def _text(dataset: Dataset, keyword: str) -> str | None:
+    """Return an element's text without its padding, None where it is missing, empty or cannot be read."""
+    try:
+        if keyword not in dataset:
+            return None
+        element: Any = dataset.get_item(keyword)
+        value = element.value
+        if isinstance(element, RawDataElement):
+            encodings = convert_encodings(dataset.original_character_set or None)
+            value = decode_bytes(value or b"", encodings, {"\\", "^", "="})
+    except _DAMAGE:
+        return None
+    return str("" if value is None else value).strip(" \t\r\n\0") or None
+
+
+def _ticks(dataset: Dataset) -> Iterator[int]:
+    """AcquisitionTime (0008,0032), AcquisitionDateTime (0008,002A), each FrameAcquisitionDateTime (0018,9074)."""
+    times = [_text(dataset, "AcquisitionTime"), _text(dataset, "AcquisitionDateTime")]
+    times += [
+        _text(content, "FrameAcquisitionDateTime")
+        for frame in _items(dataset, "PerFrameFunctionalGroupsSequence")
+        for content in _items(frame, "FrameContentSequence")
+    ]
+    return (tick for time in times if (tick := tick_of(time)) is not None)
+
+
+def _protocol_texts(dataset: Dataset) -> Iterator[bytes]:
+    """Yield the elements that may hold the protocol, wherever the software line puts them.
+
+    VB to VE: CSA series header (0029,xx20). XA: (0021,xx19) of creator SIEMENS MR SDS 01, at the top of a classic
+    object or below (0021,xxFE), itself at the top or in the shared functional groups (5200,9229) of an enhanced one.
+    """
+    for level in (dataset, *_items(dataset, "SharedFunctionalGroupsSequence")):
+        for place in (level, *_private_items(level)):
+            for tag in [t for t in place.keys() if (t.group, t.element & 0xFF) in {(0x29, 0x20), (0x21, 0x19)}]:  # noqa: SIM118 -- iterating a Dataset converts its elements
+                value = _value(place, tag)
+                if isinstance(value, bytes):
+                    yield value
+
+
+def _private_items(dataset: Dataset) -> Iterator[Dataset]:
+    for tag in [t for t in dataset.keys() if (t.group, t.element & 0xFF) == (0x21, 0xFE)]:  # noqa: SIM118 -- see above
+        yield from _items(dataset, tag)
+
+
+def _items(dataset: Dataset, tag: Any) -> list[Dataset]:  # noqa: ANN401 -- a keyword or a tag
+    """Return a sequence's items, none where it is missing or damaged."""
+    try:
+        return list(dataset[tag].value) if tag in dataset else []
+    except _DAMAGE:
+        return []
+
+
+def _value(dataset: Dataset, tag: Any) -> Any:  # noqa: ANN401 -- whatever the element holds
+    try:
+        return dataset.get_item(tag).value
+    except _DAMAGE:
+        return None

@@ -1,0 +1,48 @@
+"""The scanner's own clock: units of 2.5 ms since its local midnight, in raw data (MDH TimeStamp) and in DICOM."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+DAY = 24 * 3600 * 400
+"""Ticks of a day: the clock starts anew at midnight, so two ticks are compared modulo this."""
+_TIME = re.compile(r"(?:\d{8})?(\d\d)(\d\d)(\d\d)\.(\d{1,6})(?:[+-]\d{4})?")
+
+
+def tick_of(time: str | None) -> int | None:
+    """Return a DICOM TM or DT value (PS3.5 6.2) as a tick, None where it does not lie exactly on that grid.
+
+    A value without a fraction is None too: scanners write microseconds, so somebody has cut it off.
+    """
+    found = _TIME.fullmatch(time.strip()) if time else None
+    if found is None:
+        return None
+    hour, minute, second = (int(found[i]) for i in (1, 2, 3))
+    microseconds = ((hour * 60 + minute) * 60 + second) * 1_000_000 + int(found[4].ljust(6, "0"))
+    tick, rest = divmod(microseconds, 2500)
+    return None if rest or tick >= DAY else tick
+
+
+def clock_of(tick: int) -> str:
+    """Return a tick as local time of day, ``18:20:56.2325``."""
+    seconds, rest = divmod(tick % DAY, 400)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest * 25:04}"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The ticks from a first one to a last one, across midnight where need be."""
+
+    first: int
+    last: int
+
+    def __contains__(self, tick: int) -> bool:
+        return (tick - self.first) % DAY <= (self.last - self.first) % DAY
+
+    def __str__(self) -> str:
+        return f"{clock_of(self.first)} to {clock_of(self.last)}"
+
+
+def span_of(ticks: Sequence[int]) -> Span | None:
+    """Return the span of readouts in file order, None where there is none."""
+    return Span(ticks[0], ticks[-1]) if ticks else None
