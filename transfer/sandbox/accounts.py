@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from transfer.sandbox.bodies import receive_form
+from transfer.sandbox.multipart import receive_form
 from transfer.sandbox.site import Site, caller
 from transfer.sandbox.tables import plain
 

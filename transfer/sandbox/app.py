@@ -17,12 +17,12 @@ from kspace.clock import Clock
 from transfer.sandbox.accounts import Accounts
 from transfer.sandbox.archive import Archive
 from transfer.sandbox.archiver import Archiver
-from transfer.sandbox.bodies import receive_form
 from transfer.sandbox.catalogs import Catalogs
 from transfer.sandbox.faults import LOG_LENGTH, FaultGate, Mischief, Seen
 from transfer.sandbox.gate import Gate, Swallow
 from transfer.sandbox.guard import Guard
 from transfer.sandbox.imports import Imports
+from transfer.sandbox.multipart import receive_form
 from transfer.sandbox.pages import Pages
 from transfer.sandbox.prearchive import Prearchive
 from transfer.sandbox.settings import SandboxSettings
@@ -38,7 +38,7 @@ ARCHIVE = ("archive", "projects", "subjects", "experiments")
 METHODS = ["GET", "PUT", "POST", "DELETE"]
 
 
-def open_site(root: Path, settings: SandboxSettings, clock: Clock) -> Site:
+def open_site(root: Path, settings: SandboxSettings, *, clock: Clock) -> Site:
     """Return the site kept under a folder: as it was left, or new with the settings' projects."""
     (root / "tmp").mkdir(parents=True, exist_ok=True)
     for left_over in (root / "tmp").iterdir():
@@ -109,7 +109,7 @@ def _prearchive_routes(site: Site, prearchive: Prearchive) -> list[Route]:
         form = await receive_form(request, site.scratch)
         query = {**form.fields, **dict(request.query_params)}
         sources = request.query_params.getlist("src") or [form.fields.get("src", "")]
-        return await run_in_threadpool(prearchive.archive, request, filter(None, sources), query)
+        return await run_in_threadpool(prearchive.archive, request, filter(None, sources), query=query)
 
     async def delete(request: Request) -> Response:
         form = await receive_form(request, site.scratch)

@@ -7,10 +7,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transfer.sandbox.addressing import Address, find_item, find_resource, parse, raw_path
+from transfer.sandbox.addressing import Address, parse, raw_path
 from transfer.sandbox.catalogs import Catalogs, md5_of
 from transfer.sandbox.changes import Changes
 from transfer.sandbox.files import Files
+from transfer.sandbox.finding import find_item, find_resource
 from transfer.sandbox.items import Items
 from transfer.sandbox.site import Site, caller
 from transfer.sandbox.store import Item
@@ -67,18 +68,18 @@ class Archive:
 
     def _on_files(self, request: Request, address: Address) -> Response:
         if request.method == "DELETE":
-            return self._files.delete_files(request, self._find(request, address), address)
+            return self._files.delete_files(request, self._find(request, address), address=address)
         return self._files.get(request, address)
 
     def _on_resource(self, request: Request, address: Address) -> Response:
-        item = find_item(self._site, caller(request), address.steps, is_get=request.method == "GET")
+        item = find_item(self._site, caller(request), steps=address.steps, is_get=request.method == "GET")
         if not address.resource:
             if request.method in {"GET", "HEAD"}:
                 return self._files.list_resources(request, item)
             raise HTTPException(405, "Method Not Allowed")
         if request.method in {"PUT", "POST"}:
-            return self._files.create_resource(request, item, address.resource)
-        resource = find_resource(self._site, item, address.resource)
+            return self._files.create_resource(request, item, label=address.resource)
+        resource = find_resource(self._site, item, name=address.resource)
         if resource is None:
             raise HTTPException(404, "Unable to find the specified resource.")
         if request.method == "DELETE":
@@ -93,14 +94,14 @@ class Archive:
         if item.kind != "project" or address.rest[0] != "prearchive_code":
             raise HTTPException(404, "Not Found")
         if request.method == "PUT" and len(address.rest) == 2:
-            self._site.demand(caller(request), "delete", item)
+            self._site.demand(caller(request), "delete", item=item)
             item.fields["prearchive_code"] = address.rest[1]
             self._site.store.save(item)
             return plain()
         return plain(item.fields.get("prearchive_code", "0"))
 
     def _find(self, request: Request, address: Address) -> Item:
-        return find_item(self._site, caller(request), address.steps)
+        return find_item(self._site, caller(request), steps=address.steps)
 
     async def refresh(self, request: Request) -> Response:
         """Bring catalogs in line with the disk, as the options say (RefreshCatalog, DefaultCatalogService)."""
@@ -122,10 +123,10 @@ class Archive:
         if not address.steps:
             raise HTTPException(400, "Unknown resource URI.")
         item = self._find(request, address)
-        self._site.demand(caller(request), "edit", item)
+        self._site.demand(caller(request), "edit", item=item)
         if not address.resource:
             return self._site.store.children("resource", item)
-        found = find_resource(self._site, item, address.resource)
+        found = find_resource(self._site, item, name=address.resource)
         if found is None:
             raise HTTPException(400, "Unknown resource URI.")
         return [found]
@@ -145,4 +146,4 @@ class Archive:
         if asked & {"append", "delete", "checksum"}:
             self._catalogs.write(catalog)
         if "populateStats" in asked:
-            count_files(self._site, resource, catalog)
+            count_files(self._site, resource, catalog=catalog)

@@ -67,9 +67,9 @@ class Archiver:
             raise Conflict("The session's project does not exist.")
         label = label_of(session.fields["subject"])
         subject = self._site.store.find("subject", label, parent=project)
-        subject = subject or self._add(project, "subject", label, "xnat:subjectData")
+        subject = subject or self._add(project, "subject", label=label, xsi="xnat:subjectData")
         target = self._site.store.find("experiment", session.label, parent=subject)
-        target = target or self._add(subject, "experiment", session.label, session.xsi)
+        target = target or self._add(subject, "experiment", label=session.label, xsi=session.xsi)
         kept = json.loads(session.fields["session"])
         target.fields = {**kept, **{k: v for k, v in target.fields.items() if v}}
         self._site.store.save(target)
@@ -77,17 +77,17 @@ class Archiver:
         for fields in self.instances(session):
             series[fields["series_uid"]].append(fields)
         for instances in series.values():
-            self._scan(session, target, instances)
+            self._scan(session, target, instances=instances)
         self.forget(session)
         shutil.rmtree(self._site.folder(session), ignore_errors=True)
 
-    def _add(self, parent: Item, kind: str, label: str, xsi: str) -> Item:
+    def _add(self, parent: Item, kind: str, *, label: str, xsi: str) -> Item:
         ident = self._site.store.accession(kind, kind[0].upper())
         return self._site.store.add(
             kind, parent, ident=ident, label=label, xsi=xsi, insert_date=self._site.guard.stamp()
         )
 
-    def _scan(self, session: Item, target: Item, instances: list[dict[str, str]]) -> None:
+    def _scan(self, session: Item, target: Item, *, instances: list[dict[str, str]]) -> None:
         first = instances[0]
         scans = self._site.store.children("scan", target)
         scan = next((s for s in scans if s.fields.get("UID") == first["series_uid"]), None)
@@ -104,11 +104,11 @@ class Archiver:
             if found
             else self._site.store.add("resource", scan, ident="", label="DICOM", xsi="xnat:resourceCatalog", **about)
         )
-        self._store(self._site.folder(session), resource, instances)
+        self._store(self._site.folder(session), resource, instances=instances)
         scan.fields["frames"] = resource.fields["file_count"]
         self._site.store.save(scan)
 
-    def _store(self, waiting: Path, resource: Item, instances: list[dict[str, str]]) -> None:
+    def _store(self, waiting: Path, resource: Item, *, instances: list[dict[str, str]]) -> None:
         folder = self._site.folder(resource)
         folder.mkdir(parents=True, exist_ok=True)
         catalog = self._catalogs.read(folder)
@@ -124,7 +124,7 @@ class Archiver:
                 name=name, size=size, digest=digest, format="DICOM", content="RAW", instance_uid=uid
             )
         self._catalogs.write(catalog)
-        count_files(self._site, resource, catalog)
+        count_files(self._site, resource, catalog=catalog)
 
     def _check(self, session: Item, options: Options) -> None:
         """Refuse what may not be merged into a session that exists."""

@@ -10,8 +10,8 @@ from xml.sax.saxutils import quoteattr
 
 from starlette.exceptions import HTTPException
 
-CAT = "http://nrg.wustl.edu/catalog"
-XSI = "http://www.w3.org/2001/XMLSchema-instance"
+_CAT = "http://nrg.wustl.edu/catalog"
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class Catalogs:
         if raw:
             root = ET.fromstring(raw)  # noqa: S314 -- the sandbox wrote it itself
             catalog.series_uid = root.get("UID", "")
-            for entry in map(_entry, root.iter(f"{{{CAT}}}entry")):
+            for entry in map(_entry, root.iter(f"{{{_CAT}}}entry")):
                 catalog.entries[entry.name] = entry
         return catalog
 
@@ -81,7 +81,7 @@ def to_xml(catalog: Catalog) -> str:
     kind = "DCMCatalog" if catalog.series_uid else "Catalog"
     uid = f" UID={quoteattr(catalog.series_uid)}" if catalog.series_uid else ""
     entries = "".join(map(_to_xml, catalog.entries.values()))
-    head = f'<cat:{kind}{uid} xmlns:cat="{CAT}" xmlns:xsi="{XSI}"'
+    head = f'<cat:{kind}{uid} xmlns:cat="{_CAT}" xmlns:xsi="{_XSI}"'
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}>\n<cat:entries>\n{entries}</cat:entries>\n</cat:{kind}>\n'
 
 

@@ -8,7 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transfer.sandbox.addressing import Address, find_item, uri
+from transfer.sandbox.addressing import Address
+from transfer.sandbox.finding import find_item, uri
 from transfer.sandbox.items import MORE_COLUMNS
 from transfer.sandbox.settings import User
 from transfer.sandbox.site import Site, caller
@@ -34,31 +35,31 @@ class Changes:
                 return self._project(request, name)
             if not above and kind == "subject":
                 raise HTTPException(404, "A subject needs a project.")
-            parent = self._parent(caller(request), tuple(above), kind, request)
-            found = self._existing(kind, name, parent)
+            parent = self._parent(caller(request), tuple(above), kind=kind, request=request)
+            found = self._existing(kind, name, parent=parent)
             if kind in {"scan", "reconstruction"}:
-                return self._scan(request, parent, found, name=name, kind=kind)
-            return self._labelled(request, parent, found, name=name, kind=kind)
+                return self._scan(request, parent, found=found, name=name, kind=kind)
+            return self._labelled(request, parent, found=found, name=name, kind=kind)
 
-    def _parent(self, user: User, above: tuple[tuple[str, str], ...], kind: str, request: Request) -> Item:
+    def _parent(self, user: User, above: tuple[tuple[str, str], ...], *, kind: str, request: Request) -> Item:
         if not above:
             found = self._site.store.find(kind, request.url.path.rpartition("/")[2])
             parent = self._site.store.get(found.parent) if found else None
             if parent is None:
                 raise HTTPException(404, f"Unable to identify {kind}.")
-            self._site.demand(user, "edit", parent)
+            self._site.demand(user, "edit", item=parent)
             return parent
         *higher, (above_kind, above_name) = above
         if kind == "experiment" and above_kind == "subject" and higher:
-            project = find_item(self._site, user, tuple(higher))
-            self._site.demand(user, "edit", project)
+            project = find_item(self._site, user, steps=tuple(higher))
+            self._site.demand(user, "edit", item=project)
             found = self._site.store.find("subject", above_name, parent=project)
-            return found or self._create(project, "subject", above_name, "xnat:subjectData", user)
-        parent = find_item(self._site, user, above)
-        self._site.demand(user, "edit", parent)
+            return found or self._create(project, "subject", label=above_name, xsi="xnat:subjectData", user=user)
+        parent = find_item(self._site, user, steps=above)
+        self._site.demand(user, "edit", item=parent)
         return parent
 
-    def _existing(self, kind: str, name: str, parent: Item) -> Item | None:
+    def _existing(self, kind: str, name: str, *, parent: Item) -> Item | None:
         if kind == "experiment":
             project = self._site.store.get(parent.project) or parent
             return self._site.store.find(kind, name, project=project)
@@ -67,7 +68,7 @@ class Changes:
     def _project(self, request: Request, name: str) -> Response:
         found, user = self._site.store.find("project", name), caller(request)
         if found:
-            self._site.demand(user, "delete", found)
+            self._site.demand(user, "delete", item=found)
             self._change(found, request)
             return plain()
         if user.read_only:
@@ -76,10 +77,10 @@ class Changes:
         if any(p.ident.lower() == name.lower() for p in self._site.store.every("project")):
             raise HTTPException(403, "Project ids differ by more than their case.")
         made = self._site.store.add("project", None, ident=name, label=name, xsi="xnat:projectData", **_fields(request))
-        self._site.guard.grant(made.ident, user.name, "owner")
+        self._site.guard.grant(made.ident, user.name, role="owner")
         return plain()
 
-    def _labelled(self, request: Request, parent: Item, found: Item | None, *, name: str, kind: str) -> Response:
+    def _labelled(self, request: Request, parent: Item, *, found: Item | None, name: str, kind: str) -> Response:
         asked = _xsi(request)
         if found is None:
             xsi = "xnat:subjectData" if kind == "subject" else asked
@@ -87,20 +88,22 @@ class Changes:
                 raise HTTPException(417, "Need PUT Contents")
             if kind == "experiment" and parent.kind != "subject":
                 raise HTTPException(417, "A new experiment needs a subject.")
-            made = self._create(parent, kind, request.query_params.get("label", name), xsi, caller(request))
+            made = self._create(
+                parent, kind, label=request.query_params.get("label", name), xsi=xsi, user=caller(request)
+            )
             self._change(made, request)
             return plain(made.ident, 201)
         if asked and asked != found.xsi and kind != "subject":
             raise HTTPException(409, "Specified xsiType differs from existing xsiType")
         label = request.query_params.get("label", found.label)
-        other = self._existing(kind, label, parent)
+        other = self._existing(kind, label, parent=parent)
         if other and other.id != found.id:
             raise HTTPException(409, "Label already in use.")
         found.label = label
         self._change(found, request)
         return plain(found.ident)
 
-    def _create(self, parent: Item, kind: str, label: str, xsi: str, user: User) -> Item:
+    def _create(self, parent: Item, kind: str, *, label: str, xsi: str, user: User) -> Item:
         _demand_legal(label)
         ident = self._site.store.accession(kind, PREFIXES[kind])
         born = {"insert_date": self._stamp(), "insert_user": user.name}
@@ -109,7 +112,7 @@ class Changes:
     def _stamp(self) -> str:
         return self._site.guard.stamp()
 
-    def _scan(self, request: Request, parent: Item, found: Item | None, *, name: str, kind: str) -> Response:
+    def _scan(self, request: Request, parent: Item, *, found: Item | None, name: str, kind: str) -> Response:
         xsi = _xsi(request) or (found.xsi if found else "")
         if kind == "reconstruction":
             xsi = "xnat:reconstructedImageData"
@@ -131,16 +134,16 @@ class Changes:
         if not name:
             raise HTTPException(417, "Need POST Contents")
         steps = (*address.steps, (address.collection, name))
-        parent = find_item(self._site, caller(request), address.steps)
-        if self._existing(address.collection, name, parent):
+        parent = find_item(self._site, caller(request), steps=address.steps)
+        if self._existing(address.collection, name, parent=parent):
             raise HTTPException(409, "Specified item already exists.")
         self.put(request, Address(steps=steps))
-        made = uri(self._site, find_item(self._site, caller(request), steps))
+        made = uri(self._site, find_item(self._site, caller(request), steps=steps))
         return plain(made, location=made)
 
     def delete(self, request: Request, item: Item) -> Response:
         """Delete an item; without ``removeFiles`` the files stay on disk."""
-        self._site.demand(caller(request), "delete", item)
+        self._site.demand(caller(request), "delete", item=item)
         doomed = [r for r in self._site.store.every("resource") if item.id in {i.id for i in self._above(r)}]
         self._site.store.remove(item)
         if request.query_params.get("removeFiles") == "true":

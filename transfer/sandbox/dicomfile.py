@@ -10,12 +10,12 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
-IMPLEMENTATION_UID = UID("1.2.826.0.1.3680043.8.498.1")
+_IMPLEMENTATION_UID = UID("1.2.826.0.1.3680043.8.498.1")
 """Below pydicom's public root; marks files the sandbox has rewritten."""
-ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")
-PAIR = re.compile(r"(?:^|[\s,;])(Project|Subject|Session|AA):([A-Za-z0-9_-]*)", re.IGNORECASE)
-ROUTING_TAGS = ("PatientComments", "StudyComments", "AdditionalPatientHistory")
-SESSION_TYPES = {"MR": "mr", "PT": "pet", "CT": "ct", "XA": "xa", "US": "us", "CR": "cr", "DX": "dx", "MG": "mg"}
+_ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")
+_PAIR = re.compile(r"(?:^|[\s,;])(Project|Subject|Session|AA):([A-Za-z0-9_-]*)", re.IGNORECASE)
+_ROUTING_TAGS = ("PatientComments", "StudyComments", "AdditionalPatientHistory")
+_SESSION_TYPES = {"MR": "mr", "PT": "pet", "CT": "ct", "XA": "xa", "US": "us", "CR": "cr", "DX": "dx", "MG": "mg"}
 
 
 class NotDicom(Exception):
@@ -51,8 +51,8 @@ class Incoming:
         Source: Xnat15DicomProjectIdentifier, ClassicDicomObjectIdentifier.
         """
         found: dict[str, str] = {}
-        for tag in ROUTING_TAGS:
-            for key, value in PAIR.findall(self.text(tag)):
+        for tag in _ROUTING_TAGS:
+            for key, value in _PAIR.findall(self.text(tag)):
                 found.setdefault(key.lower(), value)
         found.setdefault("subject", label_of(self.text("PatientName")))
         found.setdefault("session", label_of(self.text("PatientID")) or "dicom_upload")
@@ -93,7 +93,7 @@ class Incoming:
         meta.MediaStorageSOPClassUID = self.dataset.SOPClassUID
         meta.MediaStorageSOPInstanceUID = self.dataset.SOPInstanceUID
         meta.TransferSyntaxUID = old.get("TransferSyntaxUID", ImplicitVRLittleEndian)
-        meta.ImplementationClassUID = IMPLEMENTATION_UID
+        meta.ImplementationClassUID = _IMPLEMENTATION_UID
         meta.ImplementationVersionName = "KSPACE_SANDBOX"
         self.dataset.file_meta = meta
         self.dataset.save_as(path, enforce_file_format=True)
@@ -118,10 +118,10 @@ def read(content: bytes) -> Incoming:
 
 def label_of(text: str) -> str:
     """Return a text as a label: every character XNAT does not allow becomes ``_`` (Labels#toLabelChars)."""
-    return ILLEGAL.sub("_", text)
+    return _ILLEGAL.sub("_", text)
 
 
 def types_for(modality: str) -> tuple[str, str]:
     """Return the session's and the scan's data type for a modality."""
-    stem = SESSION_TYPES.get(modality, "otherDicom")
+    stem = _SESSION_TYPES.get(modality, "otherDicom")
     return f"xnat:{stem}SessionData", f"xnat:{stem}ScanData"

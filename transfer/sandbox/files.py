@@ -14,8 +14,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from transfer.sandbox.addressing import Address, find_items, find_resource, uri
+from transfer.sandbox.addressing import Address
 from transfer.sandbox.catalogs import Catalogs, Entry, to_xml, within
+from transfer.sandbox.finding import find_items, find_resource, uri
 from transfer.sandbox.site import Site, caller
 from transfer.sandbox.store import Item, lineage
 from transfer.sandbox.tables import flag, number, plain, table, variant
@@ -57,7 +58,7 @@ class Files:
         if item.kind == "experiment" and flag(request.query_params.get("all")):
             owners += [x for kind in ("scan", "assessor") for x in self._site.store.children(kind, item)]
         rows = [self._row(owner, r) for owner in owners for r in self._site.store.children("resource", owner)]
-        return table(request, RESOURCE_COLUMNS, rows, title="Resources")
+        return table(request, RESOURCE_COLUMNS, rows=rows, title="Resources")
 
     def _row(self, owner: Item, resource: Item) -> Mapping[str, str]:
         category = "resources" if owner.kind in {"project", "subject", "experiment"} else f"{owner.kind}s"
@@ -71,11 +72,11 @@ class Files:
             "cat_desc": resource.fields.get("description", ""),
         }
 
-    def create_resource(self, request: Request, item: Item, label: str) -> Response:
+    def create_resource(self, request: Request, item: Item, *, label: str) -> Response:
         """Create a resource: 200, 409 where its label is taken, 403 without the right (CatalogResource)."""
-        self._site.demand(caller(request), "edit", item)
+        self._site.demand(caller(request), "edit", item=item)
         with self._site.store.lock:
-            if find_resource(self._site, item, label):
+            if find_resource(self._site, item, name=label):
                 raise HTTPException(409, "Specified resource already exists.")
             kept = {k: v for k, v in request.query_params.items() if k in {"format", "content", "tags", "description"}}
             made = self._site.store.add("resource", item, ident="", label=label, xsi="xnat:resourceCatalog", **kept)
@@ -90,28 +91,28 @@ class Files:
 
     def delete_resource(self, request: Request, resource: Item) -> Response:
         """Remove a resource and its files; needs the right to delete."""
-        self._site.demand(caller(request), "delete", self._site.store.get(resource.project))
+        self._site.demand(caller(request), "delete", item=self._site.store.get(resource.project))
         self._site.store.remove(resource)
         shutil.rmtree(self._site.folder(resource), ignore_errors=True)
         return plain()
 
     def get(self, request: Request, address: Address) -> Response:
         """Answer GET and HEAD below ``files``: a list, an archive, or one file."""
-        items = find_items(self._site, caller(request), address.steps, is_get=request.method == "GET")
+        items = find_items(self._site, caller(request), steps=address.steps, is_get=request.method == "GET")
         resources = [r for item in items for r in self._resources(item, address.resource)]
         path = file_name(address.path or "")
-        found = self._entries(request, resources, path)
+        found = self._entries(request, resources, path=path)
         if path and not path.endswith("/"):
-            return self._download(request, resources, path)
+            return self._download(request, resources, name=path)
         if "index" in request.query_params:
             at = number(request, "index")
             if at >= len(found):
                 raise HTTPException(404, "Unable to find matching file.")
             resource, entry = found[at]
-            return self._download(request, [resource], entry.name)
+            return self._download(request, [resource], name=entry.name)
         packed = request.query_params.get("format", "")
         if packed in {"zip", "tar", "tar.gz"}:
-            return self._archive(request, found, packed)
+            return self._archive(request, found, packed=packed)
         return self._list(request, found)
 
     def _resources(self, item: Item, name: str | None) -> list[Item]:
@@ -120,7 +121,7 @@ class Files:
             return resources
         return [r for r in resources if name in {r.label, str(r.id)}]
 
-    def _entries(self, request: Request, resources: list[Item], path: str) -> list[tuple[Item, Entry]]:
+    def _entries(self, request: Request, resources: list[Item], *, path: str) -> list[tuple[Item, Entry]]:
         wanted = {k: request.query_params.get(f"file_{k}") for k in ("content", "format")}
         found = [
             (resource, entry)
@@ -151,9 +152,9 @@ class Files:
                 "cat_ID": str(resource.id),
                 "digest": entry.digest,
             })  # fmt: skip
-        return table(request, columns, rows, title="Files")
+        return table(request, columns, rows=rows, title="Files")
 
-    def _download(self, request: Request, resources: list[Item], name: str) -> Response:
+    def _download(self, request: Request, resources: list[Item], *, name: str) -> Response:
         for resource in resources:
             if name not in self._catalogs.read(self._site.folder(resource)).entries:
                 continue
@@ -163,7 +164,7 @@ class Files:
                 return _file(request, path)
         raise HTTPException(404, "Unable to find matching file.")
 
-    def _archive(self, request: Request, found: list[tuple[Item, Entry]], packed: str) -> Response:
+    def _archive(self, request: Request, found: list[tuple[Item, Entry]], *, packed: str) -> Response:
         if not found:
             raise HTTPException(404, "No files were found.")
         if "range" in request.headers:
@@ -191,12 +192,12 @@ class Files:
         scan = f"/scans/{above.ident}" if above and above.kind == "scan" else ""
         return f"{owner.label or owner.ident}{scan}/resources/{resource.label}/files/{entry.name}"
 
-    def delete_files(self, request: Request, item: Item, address: Address) -> Response:
+    def delete_files(self, request: Request, item: Item, *, address: Address) -> Response:
         """Remove every file whose name begins with the path (trap 5); 404 where none does."""
-        resource = find_resource(self._site, item, address.resource or "")
+        resource = find_resource(self._site, item, name=address.resource or "")
         if resource is None:
             raise HTTPException(400, "Unknown resource.")
-        self._site.demand(caller(request), "delete", item)
+        self._site.demand(caller(request), "delete", item=item)
         folder = self._site.folder(resource)
         catalog = self._catalogs.read(folder)
         gone = within(catalog, file_name(address.path or ""))
@@ -208,7 +209,7 @@ class Files:
             del catalog.entries[entry.name]
             (folder / entry.name).unlink(missing_ok=True)
         self._catalogs.write(catalog)
-        count_files(self._site, resource, catalog)
+        count_files(self._site, resource, catalog=catalog)
         return plain()
 
 

@@ -39,7 +39,7 @@ class Guard:
         self._failures: dict[str, list[float]] = defaultdict(list)
         for user in settings.users:
             for project, role in user.roles.items():
-                self.grant(project, user.name, role)
+                self.grant(project, user.name, role=role)
 
     def now(self) -> float:
         """Return the present instant, seconds since 1970."""
@@ -53,7 +53,7 @@ class Guard:
         """Return the present instant as the prearchive names a folder after it."""
         return self._clock.now().strftime("%Y%m%d_%H%M%S%f")[:-3]
 
-    def grant(self, project: str, user: str, role: str) -> None:
+    def grant(self, project: str, user: str, *, role: str) -> None:
         """Give a user a role in a project."""
         self._store.run("INSERT OR REPLACE INTO role VALUES (?,?,?)", project, user, role)
 
@@ -129,7 +129,7 @@ class Guard:
         rows = self._store.run("SELECT role FROM role WHERE project=? AND user=?", project and project.ident, user.name)
         return rows[0][0] if rows else ""
 
-    def may(self, user: User, right: Right, item: Item | None) -> bool:
+    def may(self, user: User, right: Right, *, item: Item | None) -> bool:
         """Return whether a user has a right on an item, by the role in its project.
 
         Source: standard XNAT roles: owners delete, members edit, collaborators read.

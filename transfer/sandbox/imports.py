@@ -17,8 +17,9 @@ from starlette.responses import Response
 
 from transfer.sandbox import unzip
 from transfer.sandbox.archiver import Archiver, Conflict
-from transfer.sandbox.bodies import content_type, is_in_body, receive_form, receive_raw
+from transfer.sandbox.bodies import content_type, is_in_body, receive_raw
 from transfer.sandbox.dicomfile import Incoming, NotDicom, label_of, read, types_for
+from transfer.sandbox.multipart import receive_form
 from transfer.sandbox.prearchive import url
 from transfer.sandbox.settings import User
 from transfer.sandbox.site import Site, caller
@@ -143,9 +144,11 @@ class _Import:
         timestamp = place.get("timestamp") or self._site.guard.folder_stamp()
         subject = place.get("subject") or routes["subject"]
         kept = {k: self._asked[k] for k in KEPT if k in self._asked}
-        return self._create(incoming, f"{project}/{timestamp}/{label}", subject, {**kept, "aa": routes.get("aa", "")})
+        return self._create(
+            incoming, f"{project}/{timestamp}/{label}", subject=subject, kept={**kept, "aa": routes.get("aa", "")}
+        )
 
-    def _create(self, incoming: Incoming, ident: str, subject: str, kept: dict[str, str]) -> Item:
+    def _create(self, incoming: Incoming, ident: str, *, subject: str, kept: dict[str, str]) -> Item:
         about, stamp = incoming.session_fields(), self._site.guard.stamp()
         auto = self._asked.get("AA", self._asked.get("auto-archive", kept.pop("aa")))
         fields = {**kept, "status": "RECEIVING", "tag": incoming.study_uid, "subject": subject, "autoarchive": auto}
@@ -178,11 +181,11 @@ class _Import:
 
     def _project(self, asked: str, candidates: str) -> str:
         if asked:
-            self._site.demand(self._user, "edit", self._site.store.find("project", asked))
+            self._site.demand(self._user, "edit", item=self._site.store.find("project", asked))
             return asked
         for name in filter(None, candidates.split("\n")):
             found = self._site.store.find("project", name)
-            if found and self._site.guard.may(self._user, "edit", found):
+            if found and self._site.guard.may(self._user, "edit", item=found):
                 return found.ident
         return "Unassigned"
 

@@ -1,16 +1,18 @@
 """Projects, subjects, experiments, scans: lists and single items. Source: XNAT's restlet.resources package."""
 
 import json
+from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from transfer.sandbox.addressing import Address, find_item, uri
+from transfer.sandbox.addressing import Address
+from transfer.sandbox.finding import find_item, uri
 from transfer.sandbox.site import Site, caller
 from transfer.sandbox.store import Item
-from transfer.sandbox.tables import Row, table, variant
+from transfer.sandbox.tables import table, variant
 
 if TYPE_CHECKING:
     from transfer.sandbox.guard import Right
@@ -60,20 +62,20 @@ class Items:
         for key, wanted in request.query_params.items():
             if _short(key) in known and (key != "format"):
                 rows = [row for row in rows if _matches(row.get(_short(key), ""), wanted)]
-        return table(request, columns, rows, title=f"{kind.capitalize()}s")
+        return table(request, columns, rows=rows, title=f"{kind.capitalize()}s")
 
     def _below(self, request: Request, address: Address) -> list[Item]:
         store, user, kind = self._site.store, caller(request), address.collection
         if not address.steps:
             found = store.every(kind)
         else:
-            above = find_item(self._site, user, address.steps)
+            above = find_item(self._site, user, steps=address.steps)
             is_project = above.kind == "project" and kind == "experiment"
             found = store.every(kind, project=above) if is_project else store.children(kind, above)
         right: Right = "edit" if request.query_params.get("permissions") == "edit" else "read"
-        return [item for item in found if self._site.guard.may(user, right, item)]
+        return [item for item in found if self._site.guard.may(user, right, item=item)]
 
-    def row(self, item: Item) -> Row:
+    def row(self, item: Item) -> Mapping[str, str]:
         """Return every column known of an item; all values are text."""
         project, above = self._site.store.get(item.project), self._site.store.get(item.parent)
         subject = above if above and above.kind == "subject" else None

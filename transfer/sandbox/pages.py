@@ -44,20 +44,20 @@ class Pages:
 
     def _project(self, project: Item) -> str:
         sessions = self._site.store.every("experiment", project=project)
-        rows = "".join(self._rows(project, "", "")) + "".join(map(self._session, sessions))
+        rows = "".join(self._rows(project, "", scan="")) + "".join(map(self._session, sessions))
         head = "<tr><th>Session</th><th>Scan</th><th>Resource</th><th>Files</th><th>Bytes</th></tr>"
         body = rows or '<tr><td colspan="5">Nothing has arrived yet.</td></tr>'
         return f"<table><caption>Project {escape(project.ident)}</caption>{head}{body}</table>"
 
     def _session(self, session: Item) -> str:
         label = escape(f"{session.label} ({session.ident})")
-        rows = self._rows(session, label, "")
+        rows = self._rows(session, label, scan="")
         for scan in self._site.store.children("scan", session):
             about = scan.fields.get("series_description", "")
-            rows += self._rows(scan, label, escape(f"{scan.ident} {about}"))
+            rows += self._rows(scan, label, scan=escape(f"{scan.ident} {about}"))
         return "".join(rows or [f"<tr><td>{label}</td><td></td><td></td><td></td><td></td></tr>"])
 
-    def _rows(self, owner: Item, session: str, scan: str) -> list[str]:
+    def _rows(self, owner: Item, session: str, *, scan: str) -> list[str]:
         return [
             f"<tr><td>{session}</td><td>{scan}</td><td>{escape(r.label)}</td>"
             f'<td class="n">{r.fields.get("file_count", "")}</td>'

@@ -76,11 +76,11 @@ class Prearchive:
                 rows.append(self._row(session))
         if project is not None and not self._may_read(request, project):
             raise HTTPException(403, "User does not have permission to access this project.")
-        return table(request, COLUMNS, rows, title="prearchiveSessions")
+        return table(request, COLUMNS, rows=rows, title="prearchiveSessions")
 
     def _may_read(self, request: Request, project: str) -> bool:
         user, found = caller(request), self._site.store.find("project", project)
-        return user.admin or (found is not None and self._site.guard.may(user, "read", found))
+        return user.admin or (found is not None and self._site.guard.may(user, "read", item=found))
 
     def _row(self, session: Item) -> dict[str, str]:
         project, timestamp, folder = session.ident.split("/")
@@ -99,7 +99,7 @@ class Prearchive:
     def show(self, request: Request, session: Item) -> Response:
         """Return one session as a table of one row, or its XML once built."""
         if request.query_params.get("format") != "xml":
-            return table(request, COLUMNS, [self._row(session)], title="prearchiveSession")
+            return table(request, COLUMNS, rows=[self._row(session)], title="prearchiveSession")
         if session.fields["status"] == "RECEIVING":
             raise HTTPException(404, "The session has not been built.")
         return Response(
@@ -114,7 +114,9 @@ class Prearchive:
                 "ID": fields["number"], "xsiType": session.xsi.replace("Session", "Scan"),
                 "series_description": fields["description"], "type": fields["description"],
             })  # fmt: skip
-        return table(request, ("ID", "xsiType", "series_description", "type"), list(numbers.values()), title="Scans")
+        return table(
+            request, ("ID", "xsiType", "series_description", "type"), rows=list(numbers.values()), title="Scans"
+        )
 
     def act(self, request: Request, session: Item) -> Response:
         """Answer ``?action=``: commit, build, move, reset-status."""
@@ -129,7 +131,7 @@ class Prearchive:
             case "reset-status":
                 self._set_status(session, "READY")
             case "move":
-                return self._move(request, session, query.get("newProject", ""))
+                return self._move(request, session, project=query.get("newProject", ""))
             case action:
                 raise HTTPException(400, f"Unknown action: {action}")
         return plain(f"/data{url(session)}")
@@ -150,7 +152,7 @@ class Prearchive:
                 raise HTTPException(500, str(conflict)) from conflict
             return plain(found, 301, location=found)
 
-    def _move(self, request: Request, session: Item, project: str) -> Response:
+    def _move(self, request: Request, session: Item, *, project: str) -> Response:
         self._demand_free(session)
         self._demand_edit(request, project)
         session.ident = "/".join((project, *session.ident.split("/")[1:]))
@@ -166,7 +168,7 @@ class Prearchive:
         shutil.rmtree(self._site.folder(session), ignore_errors=True)
         return plain()
 
-    def archive(self, request: Request, sources: Iterable[str], query: dict[str, str]) -> Response:
+    def archive(self, request: Request, sources: Iterable[str], *, query: dict[str, str]) -> Response:
         """Answer ``POST /data/services/archive?src=..``: 200 with the archive's URI, 409 on a conflict."""
         found = []
         for source in sources:
@@ -188,7 +190,7 @@ class Prearchive:
 
     def _demand_edit(self, request: Request, project: str) -> None:
         user, found = caller(request), self._site.store.find("project", project)
-        if not user.admin and not self._site.guard.may(user, "edit", found):
+        if not user.admin and not self._site.guard.may(user, "edit", item=found):
             raise HTTPException(403, "User does not have permission for this operation.")
 
     def _demand_free(self, session: Item) -> None:

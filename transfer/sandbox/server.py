@@ -31,7 +31,7 @@ class Sandbox:
 
     def __init__(self, root: Path, settings: SandboxSettings | None = None, *, clock: Clock | None = None) -> None:
         self.settings = settings or SandboxSettings()
-        self._site = open_site(root, self.settings, clock or SystemClock())
+        self._site = open_site(root, self.settings, clock=clock or SystemClock())
         self._socket = _listen(self.settings)
         config = uvicorn.Config(
             build_app(self._site),

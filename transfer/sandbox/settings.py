@@ -7,13 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field
 Role = Literal["owner", "member", "collaborator"]
 
 
-class Frozen(BaseModel):
+class _Frozen(BaseModel):
     """A frozen model that refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class User(Frozen):
+class User(_Frozen):
     """Somebody who may log in. ``roles`` maps project ids to roles; ``read_only`` wins over every role."""
 
     name: str
@@ -23,7 +23,7 @@ class User(Frozen):
     roles: dict[str, Role] = Field(default_factory=dict)
 
 
-class Project(Frozen):
+class Project(_Frozen):
     """A project that exists from the start. ``prearchive_code``: 0 manual, 4 auto-archive, 5 auto-archive overwrite."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
@@ -31,7 +31,7 @@ class Project(Frozen):
     prearchive_code: Literal[0, 4, 5] = 0
 
 
-class Faults(Frozen):
+class Faults(_Frozen):
     """What goes wrong, on purpose: chances between 0 and 1, drawn from ``seed``, one draw per request and fault.
 
     ``only`` is a regular expression searched in ``METHOD /path``; requests it does not match are left alone.
@@ -60,7 +60,7 @@ class Faults(Frozen):
     """Which stored files (the first is 1, counted since these faults were set) get one byte flipped on disk."""
 
 
-class SandboxSettings(Frozen):
+class SandboxSettings(_Frozen):
     """Everything a sandbox is started with. The defaults are a site for a demonstration."""
 
     host: str = "127.0.0.1"

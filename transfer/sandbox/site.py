@@ -60,11 +60,11 @@ class Site:
         """Where bodies are spooled before they are looked at."""
         return self.root / "tmp"
 
-    def demand(self, user: User, right: Right, item: Item | None) -> None:
+    def demand(self, user: User, right: Right, *, item: Item | None) -> None:
         """Refuse a caller: 404 for what they cannot read, 403 for what they may only read (XNATTemplate)."""
-        if not self.guard.may(user, "read", item):
+        if not self.guard.may(user, "read", item=item):
             raise HTTPException(404, "Unable to identify the requested object.")
-        if not self.guard.may(user, right, item):
+        if not self.guard.may(user, right, item=item):
             raise HTTPException(403, "User does not have permission for this operation.")
 
 

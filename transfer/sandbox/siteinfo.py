@@ -106,7 +106,7 @@ class SiteInfo:
 
     async def searchable(self, request: Request) -> Response:
         """Return the data types a stored search may use: none, the sandbox has no search."""
-        return table(request, ("ELEMENT_NAME", "SINGULAR", "PLURAL", "SECURED", "COUNT"), [])
+        return table(request, ("ELEMENT_NAME", "SINGULAR", "PLURAL", "SECURED", "COUNT"), rows=[])
 
     async def me(self, request: Request) -> Response:
         """Return who asks."""
@@ -124,5 +124,7 @@ class SiteInfo:
 
     async def script(self, request: Request) -> Response:
         """Answer 204: no project has a script (AnonymizeApi)."""
-        self._site.demand(caller(request), "read", self._site.store.find("project", request.path_params["project"]))
+        self._site.demand(
+            caller(request), "read", item=self._site.store.find("project", request.path_params["project"])
+        )
         return Response(status_code=204)

@@ -11,18 +11,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-Row = Mapping[str, str]
+_Row = Mapping[str, str]
 
-VARIANTS = {"application/json": "json", "text/csv": "csv", "text/xml": "xml", "application/xml": "xml"}
-RFC = "http://www.w3.org/Protocols/rfc2616/rfc2616-sec10.html"
-RESTLET_WORDS = {
+_VARIANTS = {"application/json": "json", "text/csv": "csv", "text/xml": "xml", "application/xml": "xml"}
+_RFC = "http://www.w3.org/Protocols/rfc2616/rfc2616-sec10.html"
+_RESTLET_WORDS = {
     404: "The server has not found anything matching the request URI",
     405: "The method specified in the request is not allowed for the resource identified by the request URI",
     406: "The resource identified by the request is only capable of generating other kinds of entities",
 }
 
 
-def table(request: Request, columns: Sequence[str], rows: Sequence[Row], *, title: str = "") -> Response:
+def table(request: Request, columns: Sequence[str], *, rows: Sequence[_Row], title: str = "") -> Response:
     """Return a list in the format the caller asked for; every value is text, null is "".
 
     Source: JSONTableRepresentation, XFTTable#toJSON.
@@ -41,7 +41,7 @@ def table(request: Request, columns: Sequence[str], rows: Sequence[Row], *, titl
             shown["totalRecords"] = str(len(rows))
         return Response(json.dumps({"ResultSet": shown}), media_type="application/json")
     if kind == "xml":
-        return Response(_xml(columns, rows, title), media_type="text/xml")
+        return Response(_xml(columns, rows, title=title), media_type="text/xml")
     head = "".join(f"<th>{escape(c)}</th>" for c in columns)
     body = "".join("<tr>" + "".join(f"<td>{escape(v)}</td>" for v in row.values()) + "</tr>" for row in rows)
     return HTMLResponse(f"<html><body><table><tr>{head}</tr>{body}</table></body></html>")
@@ -59,7 +59,7 @@ def variant(request: Request, offered: Sequence[str]) -> str:
     accepted = [part.split(";")[0].strip() for part in request.headers.get("accept", "*/*").split(",")]
     if any(a in {"", "*/*"} for a in accepted):
         return offered[0]
-    known = {**VARIANTS, "text/html": "html"}
+    known = {**_VARIANTS, "text/html": "html"}
     for name in accepted:
         if known.get(name) in offered:
             return known[name]
@@ -72,11 +72,11 @@ def status_page(status: int, message: str) -> HTMLResponse:
     Source: com.noelios.restlet StatusFilter; Spring and Tomcat pages begin with a doctype.
     """
     known = message and message != HTTPStatus(status).phrase
-    text = escape(message if known else RESTLET_WORDS.get(status, HTTPStatus(status).description))
+    text = escape(message if known else _RESTLET_WORDS.get(status, HTTPStatus(status).description))
     if status in {401, 403}:
         html = f'<!doctype html><html lang="en"><head><title>HTTP Status {status}</title></head><body><h1>HTTP Status {status}</h1><h3>{text}</h3></body></html>'  # noqa: E501
     else:
-        details = f'<p>You can get technical details <a href="{RFC}">here</a>.<br>\n</p>'
+        details = f'<p>You can get technical details <a href="{_RFC}">here</a>.<br>\n</p>'
         head = "<html>\n<head>\n   <title>Status page</title>\n</head>\n"
         html = f"{head}<body>\n<h3>{text}</h3>{details}\n</body>\n</html>\n"
     return HTMLResponse(html, status_code=status)
@@ -104,7 +104,7 @@ def flag(value: str | None, *, default: bool = False) -> bool:
     return default if value is None else value.lower() not in {"false", "0"}
 
 
-def _ordered(request: Request, rows: Sequence[Row]) -> Iterable[Row]:
+def _ordered(request: Request, rows: Sequence[_Row]) -> Iterable[_Row]:
     by = request.query_params.get("sortBy")
     if not by:
         return rows
@@ -112,7 +112,7 @@ def _ordered(request: Request, rows: Sequence[Row]) -> Iterable[Row]:
     return sorted(rows, key=lambda row: row.get(by, ""), reverse=falling)
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Row]) -> str:
+def _csv(columns: Sequence[str], rows: Iterable[_Row]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
@@ -120,7 +120,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Row]) -> str:
     return out.getvalue()
 
 
-def _xml(columns: Sequence[str], rows: Iterable[Row], title: str) -> str:
+def _xml(columns: Sequence[str], rows: Iterable[_Row], *, title: str) -> str:
     head = "".join(f"<column>{escape(c)}</column>" for c in columns)
     body = "".join("<row>" + "".join(f"<cell>{escape(v)}</cell>" for v in row.values()) + "</row>" for row in rows)
     results = f"<results><columns>{head}</columns><rows>{body}</rows></results>"

@@ -32,7 +32,7 @@ def entries(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
         name = _exactly(file, name_length).decode("utf-8", "replace")
         extra = _exactly(file, extra_length)
         if 0xFFFFFFFF in {packed, size}:
-            packed, size = _zip64(extra, packed, size)
+            packed, size = _zip64(extra, packed, size=size)
         follows = bool(flags & 8)
         if flags & 1 or (follows and method == 0) or method not in {0, 8}:
             raise BrokenZip("only DEFLATED entries can have EXT descriptor, none may be encrypted")
@@ -92,7 +92,7 @@ def _has_zip64(extra: bytes) -> bool:
     return any(kind == 1 for kind, _ in _fields(extra))
 
 
-def _zip64(extra: bytes, packed: int, size: int) -> tuple[int, int]:
+def _zip64(extra: bytes, packed: int, *, size: int) -> tuple[int, int]:
     data = next((content for kind, content in _fields(extra) if kind == 1), b"")
     if len(data) < 16:
         raise BrokenZip("a zip64 entry without its sizes")

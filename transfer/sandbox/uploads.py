@@ -19,9 +19,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from transfer.sandbox.addressing import Address, find_item, find_resource
-from transfer.sandbox.bodies import Form, demand_length, is_in_body, receive_form, receive_raw
+from transfer.sandbox.addressing import Address
+from transfer.sandbox.bodies import demand_length, is_in_body, receive_raw
 from transfer.sandbox.catalogs import Catalog, Catalogs, Entry, md5_of
+from transfer.sandbox.finding import find_item, find_resource
+from transfer.sandbox.multipart import Form, receive_form
 from transfer.sandbox.site import Site, caller
 from transfer.sandbox.store import Item
 from transfer.sandbox.tables import flag, plain
@@ -56,77 +58,77 @@ class Uploads:
         200 with an empty body where it is stored, and also where the caller may read but not edit (trap 2b); 200
         with ``{"duplicates": [..]}`` where the file is there already and ``overwrite`` was not asked for (trap 2a).
         """
-        item = await run_in_threadpool(find_item, self._site, caller(request), address.steps)
-        if not self._site.guard.may(caller(request), "edit", item):
+        item = await run_in_threadpool(find_item, self._site, caller(request), steps=address.steps)
+        if not self._site.guard.may(caller(request), "edit", item=item):
             return plain()
         with self._site.working_on(item):
-            return await self._receive(request, item, address)
+            return await self._receive(request, item, address=address)
 
-    async def _receive(self, request: Request, item: Item, address: Address) -> Response:
-        resource = find_resource(self._site, item, address.resource or "")
+    async def _receive(self, request: Request, item: Item, *, address: Address) -> Response:
+        resource = find_resource(self._site, item, name=address.resource or "")
         name = file_name(address.path or "")
         if is_in_body(request):
             demand_length(request)
             resource = resource or self._create(item, address.resource or "")
-            return await self._in_body(request, resource, name)
+            return await self._in_body(request, resource, name=name)
         form = await receive_form(request, self._site.scratch)
         if not form.uploads:
             raise HTTPException(400, f"You tried to {request.method} a payload but didn't provide any data.")
         resource = resource or self._create(item, address.resource or "")
-        return await run_in_threadpool(self._multipart, request, resource, name, form)
+        return await run_in_threadpool(self._multipart, request, resource, name=name, form=form)
 
     def _create(self, item: Item, label: str) -> Item:
         return self._site.store.add("resource", item, ident="", label=label, xsi="xnat:resourceCatalog")
 
-    async def _in_body(self, request: Request, resource: Item, name: str) -> Response:
+    async def _in_body(self, request: Request, resource: Item, *, name: str) -> Response:
         folder = self._site.folder(resource)
         if flag(request.query_params.get("extract")):
-            return await self._in_body_archive(request, resource, name)
+            return await self._in_body_archive(request, resource, name=name)
         catalog = await run_in_threadpool(self._catalogs.read, folder)
-        if not self._make_room(request, catalog, name):
+        if not self._make_room(request, catalog, name=name):
             return _duplicates([name])
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
             await receive_raw(request, file)
-        await run_in_threadpool(self._enter, request, resource, catalog, [name])
+        await run_in_threadpool(self._enter, request, resource, catalog=catalog, names=[name])
         return plain()
 
-    async def _in_body_archive(self, request: Request, resource: Item, name: str) -> Response:
+    async def _in_body_archive(self, request: Request, resource: Item, *, name: str) -> Response:
         spooled = self._site.scratch / f"extract-{id(request)}-{PurePosixPath(name).name or 'upload.zip'}"
         try:
             with spooled.open("wb") as file:
                 await receive_raw(request, file)
-            work = partial(self._store_all, request, resource, [(name, spooled)])
+            work = partial(self._store_all, request, resource, files=[(name, spooled)])
             return await run_in_threadpool(work)
         finally:
             spooled.unlink(missing_ok=True)
 
-    def _multipart(self, request: Request, resource: Item, name: str, form: Form) -> Response:
+    def _multipart(self, request: Request, resource: Item, *, name: str, form: Form) -> Response:
         try:
             files = [(name if name and not name.endswith("/") else name + u.filename, u.path) for u in form.uploads]
-            return self._store_all(request, resource, files)
+            return self._store_all(request, resource, files=files)
         finally:
             form.discard()
 
-    def _store_all(self, request: Request, resource: Item, files: list[tuple[str, Path]]) -> Response:
+    def _store_all(self, request: Request, resource: Item, *, files: list[tuple[str, Path]]) -> Response:
         folder = self._site.folder(resource)
         catalog = self._catalogs.read(folder)
         stored, refused = [], []
         for name, spooled in files:
             extracts = flag(request.query_params.get("extract")) and name.lower().endswith(ARCHIVES)
             for inner, source in _unpack(name, spooled) if extracts else [(name, spooled)]:
-                if not self._make_room(request, catalog, _inside(inner)):
+                if not self._make_room(request, catalog, name=_inside(inner)):
                     refused.append(inner)
                     continue
                 target = folder / inner
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _place(source, target)
                 stored.append(inner)
-        self._enter(request, resource, catalog, stored)
+        self._enter(request, resource, catalog=catalog, names=stored)
         return _duplicates(refused) if refused else plain()
 
-    def _make_room(self, request: Request, catalog: Catalog, name: str) -> bool:
+    def _make_room(self, request: Request, catalog: Catalog, *, name: str) -> bool:
         """Delete the old file where overwriting is asked for; say whether the name is free."""
         target = catalog.path.parent / name
         overwrites = flag(request.query_params.get("overwrite"))
@@ -138,7 +140,7 @@ class Uploads:
             target.unlink(missing_ok=True)
         return True
 
-    def _enter(self, request: Request, resource: Item, catalog: Catalog, names: list[str]) -> None:
+    def _enter(self, request: Request, resource: Item, *, catalog: Catalog, names: list[str]) -> None:
         """Catalogue stored files: entry, MD5, comparison with the catalog that was read, rewrite, statistics."""
         query, folder = request.query_params, self._site.folder(resource)
         for name in names:
@@ -156,10 +158,10 @@ class Uploads:
                     entry.digest = md5_of(folder / entry.name)
         self._catalogs.write(catalog)
         if flag(query.get("update-stats"), default=True):
-            count_files(self._site, resource, catalog)
+            count_files(self._site, resource, catalog=catalog)
 
 
-def count_files(site: Site, resource: Item, catalog: Catalog) -> None:
+def count_files(site: Site, resource: Item, *, catalog: Catalog) -> None:
     """Write a resource's file_count and file_size from its catalog."""
     resource.fields["file_count"] = str(len(catalog.entries))
     resource.fields["file_size"] = str(sum(entry.size for entry in catalog.entries.values()))
