@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -22,11 +21,10 @@ from transfer.sandbox.faults import LOG_LENGTH, FaultGate, Mischief, Seen
 from transfer.sandbox.gate import Gate, Swallow
 from transfer.sandbox.guard import Guard
 from transfer.sandbox.imports import Imports
-from transfer.sandbox.multipart import receive_form
 from transfer.sandbox.pages import Pages
 from transfer.sandbox.prearchive import Prearchive
 from transfer.sandbox.settings import SandboxSettings
-from transfer.sandbox.site import Handler, Site
+from transfer.sandbox.site import Site
 from transfer.sandbox.siteinfo import SiteInfo
 from transfer.sandbox.store import Store
 from transfer.sandbox.tables import status_page
@@ -75,8 +73,8 @@ def build_app(site: Site) -> ASGIApp:
         Route("/data/version", _nothing),
         Route("/data/services/import", imports.post, methods=["POST"]),
         Route("/data/services/refresh/catalog", archive.refresh, methods=["POST"]),
-        *_prearchive_routes(site, prearchive),
-        *(Route(f"/data/{x}{{path:path}}", _settled(prearchive, archive.handle), methods=METHODS) for x in ARCHIVE),
+        *prearchive.routes(),
+        *(Route(f"/data/{x}{{path:path}}", prearchive.settled(archive.handle), methods=METHODS) for x in ARCHIVE),
     ]
     gates = [
         Middleware(FaultGate, mischief=site.mischief, log=log),
@@ -89,54 +87,6 @@ def build_app(site: Site) -> ASGIApp:
         OSError: _unwritten,
     }
     return Starlette(routes=routes, middleware=gates, exception_handlers=shown)
-
-
-def _prearchive_routes(site: Site, prearchive: Prearchive) -> list[Route]:
-    async def projects(request: Request) -> Response:
-        return await run_in_threadpool(prearchive.waiting, request, request.path_params.get("project"))
-
-    async def session(request: Request) -> Response:
-        place = "/".join(request.path_params[key] for key in ("project", "timestamp", "folder"))
-        found = await run_in_threadpool(prearchive.find, request, place)
-        answers = {"POST": prearchive.act, "DELETE": prearchive.delete}
-        return await run_in_threadpool(answers.get(request.method, prearchive.show), request, found)
-
-    async def scans(request: Request) -> Response:
-        place = "/".join(request.path_params[key] for key in ("project", "timestamp", "folder"))
-        return await run_in_threadpool(prearchive.scans, request, prearchive.find(request, place))
-
-    async def archive(request: Request) -> Response:
-        form = await receive_form(request, site.scratch)
-        query = {**form.fields, **dict(request.query_params)}
-        sources = request.query_params.getlist("src") or [form.fields.get("src", "")]
-        return await run_in_threadpool(prearchive.archive, request, filter(None, sources), query=query)
-
-    async def delete(request: Request) -> Response:
-        form = await receive_form(request, site.scratch)
-        for source in request.query_params.getlist("src") or [form.fields.get("src", "")]:
-            place = source.removeprefix("/data").removeprefix("/prearchive/projects/")
-            await run_in_threadpool(prearchive.delete, request, prearchive.find(request, place))
-        return await run_in_threadpool(prearchive.waiting, request, None)
-
-    base, one = "/data/prearchive/projects", "/data/prearchive/projects/{project}/{timestamp}/{folder}"
-    return [
-        Route(base, _settled(prearchive, projects)),
-        Route(base + "/{project}", _settled(prearchive, projects)),
-        Route(one, _settled(prearchive, session), methods=["GET", "POST", "DELETE"]),
-        Route(one + "/scans", _settled(prearchive, scans)),
-        Route("/data/services/archive", _settled(prearchive, archive), methods=["POST"]),
-        Route("/data/services/prearchive/delete", _settled(prearchive, delete), methods=["POST"]),
-    ]
-
-
-def _settled(prearchive: Prearchive, handler: Handler) -> Handler:
-    """Let what became due in the prearchive happen before a request is answered."""
-
-    async def answer(request: Request) -> Response:
-        await run_in_threadpool(prearchive.settle)
-        return await handler(request)
-
-    return answer
 
 
 async def _nothing(_: Request) -> Response:

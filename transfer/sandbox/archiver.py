@@ -49,7 +49,9 @@ class Archiver:
             Conflict: it may not be archived.
         """
         with self._site.store.lock:
-            self._check(session, options)
+            existing = self._check(session, options)
+            if existing and options.get("overwrite") == "delete":
+                self._clear(existing)
             if self._site.archive_delay_s:
                 due = str(self._site.guard.now() + self._site.archive_delay_s)
                 session.fields |= {"status": "ARCHIVING", "due": due}
@@ -126,14 +128,21 @@ class Archiver:
         self._catalogs.write(catalog)
         count_files(self._site, resource, catalog=catalog)
 
-    def _check(self, session: Item, options: Options) -> None:
-        """Refuse what may not be merged into a session that exists."""
+    def _clear(self, existing: Item) -> None:
+        """Remove a session's scans, which ``overwrite=delete`` replaces; its own resources stay."""
+        for scan in self._site.store.children("scan", existing):
+            for resource in self._site.store.children("resource", scan):
+                shutil.rmtree(self._site.folder(resource), ignore_errors=True)
+            self._site.store.remove(scan)
+
+    def _check(self, session: Item, options: Options) -> Item | None:
+        """Return the session this one merges into, None for none; refuse what may not be merged."""
         project = self._site.store.find("project", session.ident.partition("/")[0])
         if project is None:
             raise Conflict("The session's project does not exist.")
         existing = self._site.store.find("experiment", session.label, project=project)
         if existing is None:
-            return
+            return None
         if self._site.at_work[existing.id]:
             raise Conflict("Session processing may already be in progress.")
         mode, code = options.get("overwrite", ""), project.fields.get("prearchive_code")
@@ -149,6 +158,7 @@ class Archiver:
         replaces = mode == "delete" or code == "5" or options.get("overwrite_files") == "true"
         if not replaces and self._archived(existing) & {f["sop_uid"] for f in self.instances(session)}:
             raise Conflict("Session already contains a scan with the same files.")
+        return existing
 
     def _archived(self, existing: Item) -> set[str]:
         scans = self._site.store.children("scan", existing)

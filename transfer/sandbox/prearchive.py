@@ -6,12 +6,15 @@ Source: PrearcSessionListResource, PrearcSessionResource, PrearcUtils, DatabaseS
 import shutil
 from collections.abc import Iterable
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from transfer.sandbox.archiver import Archiver, Conflict, is_auto
-from transfer.sandbox.site import Site, caller
+from transfer.sandbox.multipart import Form, receive_form
+from transfer.sandbox.site import Handler, Site, caller
 from transfer.sandbox.store import Item
 from transfer.sandbox.tables import flag, plain, table
 
@@ -32,6 +35,50 @@ class Prearchive:
 
     def __init__(self, site: Site, archiver: Archiver) -> None:
         self._site, self._archiver = site, archiver
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        projects = "/data/prearchive/projects"
+        session, services = projects + "/{project}/{timestamp}/{folder}", "/data/services"
+        return [
+            Route(projects, self.settled(self._on_projects)),
+            Route(projects + "/{project}", self.settled(self._on_projects)),
+            Route(session, self.settled(self._on_session), methods=["GET", "POST", "DELETE"]),
+            Route(session + "/scans", self.settled(self._on_scans)),
+            Route(f"{services}/archive", self.settled(self._on_archive), methods=["POST"]),
+            Route(f"{services}/prearchive/delete", self.settled(self._on_delete), methods=["POST"]),
+        ]
+
+    def settled(self, handler: Handler) -> Handler:
+        """Let what became due in the prearchive happen before a request is answered."""
+
+        async def answer(request: Request) -> Response:
+            await run_in_threadpool(self.settle)
+            return await handler(request)
+
+        return answer
+
+    async def _on_projects(self, request: Request) -> Response:
+        return await run_in_threadpool(self.waiting, request, request.path_params.get("project"))
+
+    async def _on_session(self, request: Request) -> Response:
+        session = self.find(request, "{project}/{timestamp}/{folder}".format(**request.path_params))
+        answers = {"POST": self.act, "DELETE": self.delete}
+        return await run_in_threadpool(answers.get(request.method, self.show), request, session)
+
+    async def _on_scans(self, request: Request) -> Response:
+        session = self.find(request, "{project}/{timestamp}/{folder}".format(**request.path_params))
+        return await run_in_threadpool(self.scans, request, session)
+
+    async def _on_archive(self, request: Request) -> Response:
+        form = await receive_form(request, self._site.scratch)
+        query = {**form.fields, **dict(request.query_params)}
+        return await run_in_threadpool(self.archive, request, _sources(request, form), query=query)
+
+    async def _on_delete(self, request: Request) -> Response:
+        for source in _sources(request, await receive_form(request, self._site.scratch)):
+            await run_in_threadpool(self.delete, request, self.find(request, source))
+        return await run_in_threadpool(self.waiting, request, None)
 
     def settle(self) -> None:
         """Do what became due since the last request: delayed archiving, and sessions left alone for long enough.
@@ -172,7 +219,7 @@ class Prearchive:
         """Answer ``POST /data/services/archive?src=..``: 200 with the archive's URI, 409 on a conflict."""
         found = []
         for source in sources:
-            session = self.find(request, source.removeprefix("/data").removeprefix("/prearchive/projects/"))
+            session = self.find(request, source)
             project = session.ident.partition("/")[0]
             if project == "Unassigned":
                 raise HTTPException(400, "An unassigned session cannot be archived.")
@@ -200,3 +247,9 @@ class Prearchive:
     def _set_status(self, session: Item, status: str) -> None:
         session.fields["status"] = status
         self._site.store.save(session)
+
+
+def _sources(request: Request, form: Form) -> list[str]:
+    """Return the places named by ``src``, each as P/TS/FOLDER."""
+    named = request.query_params.getlist("src") or [form.fields.get("src", "")]
+    return [source.removeprefix("/data").removeprefix("/prearchive/projects/") for source in named if source]

@@ -1,6 +1,9 @@
 """Faults on purpose, the log, restarts, the page."""
 
 import hashlib
+import signal
+import subprocess
+import sys
 from urllib.parse import urlsplit
 
 import httpx
@@ -132,19 +135,48 @@ def test_the_log_tells_what_a_client_did(relay, files, play):
     assert relay.get("/sandbox/log").json() == []
 
 
-def test_a_restarted_sandbox_is_the_same_site(start, login, dicoms, send, rows):
-    first = login(start())
-    token = first.get("/data/services/tokens/issue").json()
-    first.put("/data/projects/MINE")
-    first.put("/data/projects/P/resources/R/files/a", files={"f": ("x", b"data")})
-    waiting = send(dicoms.zip(), first).text.strip()
-    again = login(start())
-    assert again.get("/data/projects/P/resources/R/files/a").content == b"data"
-    assert again.get("/data/projects/MINE").status_code == 200
-    assert again.post(waiting, params={"action": "commit", "AA": "true"}).status_code == 301
-    auth = (token["alias"], token["secret"])
-    assert httpx.get(f"{again.base_url}/data/auth", auth=auth).status_code == 200
-    assert httpx.get(f"{again.base_url}/data/auth", cookies=first.cookies).status_code == 401
+SERVE = """
+import sys, pathlib, transfer.sandbox
+sandbox = transfer.sandbox.Sandbox(pathlib.Path(sys.argv[1]))
+print(sandbox.url, flush=True)
+sandbox.serve_forever()
+"""
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Starts a sandbox as a process of its own, with the default settings, always over the same folder."""
+    running = []
+
+    def serve():
+        process = subprocess.Popen([sys.executable, "-c", SERVE, tmp_path / "own"], stdout=subprocess.PIPE, text=True)
+        running.append(process)
+        return process, process.stdout.readline().strip()
+
+    yield serve
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def test_a_killed_sandbox_comes_back_as_the_same_site(serve, dicoms, send):
+    process, url = serve()
+    with httpx.Client(base_url=url, auth=("relay", "relay")) as client:
+        pair = client.get("/data/services/tokens/issue").json()
+        client.put("/data/projects/MINE")
+        client.put("/data/projects/DEMO/resources/R/files/a", files={"f": ("x", b"data")})
+        waiting = send(dicoms.zip(), client, project="DEMO").text.strip()
+        cookies = client.cookies
+    process.kill()
+    process.wait()
+    process, url = serve()
+    with httpx.Client(base_url=url, auth=(pair["alias"], pair["secret"])) as client:
+        assert client.get("/data/projects/DEMO/resources/R/files/a").content == b"data"
+        assert client.get("/data/projects/MINE").status_code == 200
+        assert client.post(waiting, params={"action": "commit"}).status_code == 301
+    assert httpx.get(f"{url}/data/auth", cookies=cookies).status_code == 401
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
 
 
 def test_the_page_shows_what_arrived_to_anybody(sandbox, relay, files):

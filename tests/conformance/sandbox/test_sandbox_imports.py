@@ -98,7 +98,7 @@ def test_a_scan_per_series(relay, send, dicoms, rows):
     assert pydicom.dcmread(io.BytesIO(stored)) == sent
 
 
-def test_dest_archive_archives_at_once_and_a_second_time_conflicts(relay, send, dicoms):
+def test_dest_archive_archives_at_once_and_a_second_time_conflicts(relay, send, dicoms, rows):
     """TestImport 16 and 18: 400 from DICOM-zip, 409 from SI, duplicates need overwrite_files or delete."""
     content, dest = dicoms.zip(), "/archive/projects/P/subjects/SUB/experiments/SES"
     assert send(content, dest=dest).text == f"/data{dest}\r\n"
@@ -107,7 +107,12 @@ def test_dest_archive_archives_at_once_and_a_second_time_conflicts(relay, send, 
     assert send(content, dest=dest, **{"import-handler": "SI"}).status_code == 409
     assert send(content, dest=dest, overwrite="append").status_code == 400
     assert send(content, dest=dest, overwrite="append", overwrite_files="true").status_code == 200
-    assert send(content, dest=dest, overwrite="delete").status_code == 200
+    relay.put(f"/data{dest}/resources/OWN/files/a", files={"f": ("x", b"data")})
+    dicoms.series = generate_uid()
+    only = dicoms.one(SeriesNumber=9)
+    assert send(dicoms.zip(only), dest=dest, overwrite="delete").status_code == 200
+    assert [scan["ID"] for scan in rows(relay.get(f"/data{dest}/scans"))] == ["9"]
+    assert relay.get(f"/data{dest}/resources/OWN/files/a").content == b"data"
 
 
 def test_merging_keeps_what_was_there(relay, send, dicoms, rows):
