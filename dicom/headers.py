@@ -133,7 +133,7 @@ def _text(dataset: Dataset, keyword: str) -> str | None:
         value = element.value
         if isinstance(element, RawDataElement):
             encodings = convert_encodings(dataset.original_character_set or None)
-            value = decode_bytes(value or b"", encodings, {"\\", "^", "="})
+            value = decode_bytes(value or b"", encodings, {0x3D, 0x5C, 0x5E})
     except _DAMAGE:
         return None
     return str("" if value is None else value).strip(" \t\r\n\0") or None
