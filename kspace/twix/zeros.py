@@ -1,6 +1,7 @@
 """Finds long runs of zero bytes in a stream: holes that a parallel or resumed copy left inside samples."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 _SUSPECT = 512
 """The longest run inside the readouts of real files is 68 bytes."""
@@ -30,36 +31,36 @@ class ZeroRuns:
         if self._began is not None:
             if first == array.size:
                 return  # the run goes on
-            self._report(self._began, at + first)
+            if self._report(self._began, at + first):
+                return
         for hit in _hits(array):
             start = hit - _leading(array[:hit][::-1])
-            self._report(at + start, at + hit + _leading(array[hit:]))
-            if self.found is not None:
+            if self._report(at + start, at + hit + _leading(array[hit:])):
                 return
         trailing = _leading(array[::-1])
         self._began = at + array.size - trailing if trailing else None
 
-    def _report(self, start: int, end: int) -> None:
-        if self.found is None and end - start >= _SUSPECT:
-            self.found = (start, end - start)
+    def _report(self, start: int, end: int) -> bool:
         self._began = None
+        if end - start >= _SUSPECT:
+            self.found = (start, end - start)
+        return self.found is not None
 
 
-def _hits(array: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _hits(array: NDArray[np.uint8]) -> NDArray[np.int64]:
     count = array.size // _STRIDE
-    if count < 3:  # noqa: PLR2004 -- three words in a row
+    if count < 3:
         return np.empty(0, np.int64)
     words = array[: count * _STRIDE].reshape(count, _STRIDE)[:, :_WORD].copy().view(np.uint64)[:, 0] == 0
     return np.flatnonzero(words[:-2] & words[1:-1] & words[2:]) * _STRIDE
 
 
-def _leading(array: np.ndarray) -> int:  # type: ignore[type-arg]
+def _leading(array: NDArray[np.uint8]) -> int:
     """Return how many zero bytes an array begins with, looking no further than needed."""
     done, window = 0, 64
     while done < array.size:
         piece = array[done : done + window]
-        nonzero = int(piece.argmax()) if piece.any() else -1
-        if nonzero >= 0:
+        if piece.any():
             return done + int((piece != 0).argmax())
         done += piece.size
         window *= 4
