@@ -1,0 +1,65 @@
+# make demo | test | lint | dev | lock. Each sets up what it needs, from a bare Debian 12 with python3 and make.
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml README.md LICENSE $(shell find kspace dicom hardware transfer -type f ! -name '*.pyc')
+TEST_PACKAGES := git dcmtk samba smbclient postgresql-15
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+# $(call debian,PACKAGES): install what is missing, as root or through sudo, or say what to install.
+define debian
+missing=$$(for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || printf '%s ' $$p; done); \
+if [ -n "$$missing" ]; then \
+	if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as=sudo; \
+	else echo "Please install these Debian packages, then run make again: $$missing" >&2; exit 1; fi; \
+	echo "install Debian packages: $$missing"; \
+	$$as apt-get -qq update && \
+	$$as env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing >/dev/null; \
+fi
+endef
+
+.PHONY: demo test lint dev lock packages
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.wheel
+	@$(BIN)/kspace demo
+
+test: packages lint
+	@echo "tests"
+	@$(BIN)/pytest -q --cov --cov-report=term:skip-covered
+
+lint: $(VENV)/.wheel
+	@echo "ruff, mypy, import-linter"
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache >$(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+
+dev: $(VENV)/.locked
+	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.wheel
+	@$(BIN)/pre-commit install >/dev/null
+	@echo "editable install and commit hooks are ready in $(VENV); make test puts the wheel back"
+
+lock:
+	@command -v uv >/dev/null || { echo "make lock needs uv; put it on the PATH, then run it again." >&2; exit 1; }
+	@uv lock --quiet
+	@uv export --quiet --frozen --no-emit-project --no-header --all-extras -o requirements.lock
+	@echo "requirements.lock written"
+
+packages:
+	@$(call debian,$(TEST_PACKAGES))
+
+$(VENV)/.locked: requirements.lock
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { $(call debian,python3-venv); }
+	@echo "install the locked dependencies into $(VENV)"
+	@python3 -m venv $(VENV)
+	@$(BIN)/pip install -q --require-hashes -r requirements.lock
+	@touch $@
+
+# The wheel is what is tested and what the demo runs, never the source tree.
+$(VENV)/.wheel: $(VENV)/.locked $(SOURCES)
+	@echo "build and install the wheel"
+	@$(BIN)/pip install -q --no-deps --no-build-isolation .
+	@touch $@
