@@ -107,10 +107,10 @@ class Config(_Model):
                 if name not in names:
                     raise ValueError(f"a route names the destination {name!r}, which is not configured")
         for scanner in self.scanner:
-            for given in scanner.source:
-                settings_of(sources, given)
-        for given in self.destination:
-            settings_of(destinations, given)
+            for source in scanner.source:
+                settings_of(sources, source)
+        for destination in self.destination:
+            settings_of(destinations, destination)
         return self
 
 

@@ -116,7 +116,7 @@ class Demonstration:
         association = entity.associate("127.0.0.1", self._listener.port, ae_title="KSPACE")
         if not association.is_established:
             raise DemoFailed("The relay's DICOM listener does not take the practice scanner's call.")
-        accepted = sum(association.send_c_store(d).Status == 0 for d in datasets)
+        accepted: int = sum(association.send_c_store(d).Status == 0 for d in datasets)
         association.release()
         return accepted
 

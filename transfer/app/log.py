@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any, Literal
 
 import structlog
@@ -34,11 +35,11 @@ def set_up_logs(style: Literal["text", "json"], *, is_quiet: bool = False) -> No
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
-def _without_patients(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _without_patients(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key in _REFUSED & event.keys():
         event[key] = "(not logged)"
     return event
 
 
-def _as_it_is(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _as_it_is(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return event

@@ -106,7 +106,7 @@ def _study(database: Database, connection: Connection, arrival: Arrival, at: dat
     )
     of_this = s.study_uid == arrival.study.study_uid
     connection.execute(update(tables.study).where(of_this).values(last_arrival_at=at))
-    return connection.execute(select(s.id).where(of_this)).scalar_one()
+    return int(connection.execute(select(s.id).where(of_this)).scalar_one())
 
 
 def _series(database: Database, connection: Connection, arrival: Arrival, study_id: int) -> int:
@@ -129,7 +129,7 @@ def _series(database: Database, connection: Connection, arrival: Arrival, study_
     )
     for key in index_keys(of_instance):
         database.insert_new(connection, tables.series_key, {"key": key, "series_id": series_id})
-    return series_id
+    return int(series_id)
 
 
 def _instance(connection: Connection, arrival: Arrival, series_id: int, at: datetime) -> Seen:

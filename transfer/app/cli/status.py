@@ -18,22 +18,20 @@ def status(
     """Show the open alerts, how many captures stand where, and the newest captures with their reasons."""
     box = open_box(config)
     with box.database.read() as connection:
-        found = {
-            "counts": lists.counts(connection),
-            "alerts": lists.alerts(connection),
-            "captures": lists.captures(connection, state=state, limit=limit),
-        }
+        counts = lists.counts(connection)
+        alerts = lists.alerts(connection)
+        captures = lists.captures(connection, state=state, limit=limit)
     box.close()
     if as_json:
-        print_json(found)
+        print_json({"counts": counts, "alerts": alerts, "captures": captures})
         return
-    for alert in found["alerts"]:
+    for alert in alerts:
         console.print(f"[bold]{alert['severity'].upper()}[/] {alert['text']}", highlight=False)
-    summary = ", ".join(f"{n} {s}" for s, n in sorted(found["counts"]["capture"].items())) or "nothing yet"
+    summary = ", ".join(f"{n} {s}" for s, n in sorted(counts["capture"].items())) or "nothing yet"
     console.print(f"Captures: {summary}", highlight=False)
     table = Table("ID", "File", "Protocol", "State", "Why")
-    for row in found["captures"]:
+    for row in captures:
         name = f"{row['scanner']}: {row['path']}"
         table.add_row(str(row["id"]), name, row["protocol"] or "-", row["state"], row["reason"] or "")
-    if found["captures"]:
+    if captures:
         console.print(table)

@@ -139,7 +139,8 @@ class XnatClient:
 
     def server_date(self) -> str | None:
         """Return the server's own time as its Date header says it (RFC 9110, section 6.6.1)."""
-        return self.request("GET", "/data/auth").headers.get("date")
+        said: str | None = self.request("GET", "/data/auth").headers.get("date")
+        return said
 
     def close(self) -> None:
         """Close the connections."""

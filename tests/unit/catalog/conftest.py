@@ -1,0 +1,60 @@
+"""A migrated catalog on SQLite and on PostgreSQL, a clock that a test sets, and a store over both."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from kspace.records import SourceFile
+from transfer.catalog.database import Database
+from transfer.catalog.inventory import record_listing
+from transfer.catalog.store import Store
+
+
+class SetClock:
+    """A clock that stands still until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at.timestamp()
+
+    def sleep(self, seconds: float) -> None:
+        self.at += timedelta(seconds=max(0.0, seconds))
+
+
+@pytest.fixture
+def clock():
+    return SetClock()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, tmp_path):
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'catalog.sqlite'}"
+    else:
+        url = request.getfixturevalue("postgres_url")
+    opened = Database(url)
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(database, clock):
+    return Store(database, clock=clock, machine="box-1")
+
+
+@pytest.fixture
+def list_files(database, clock):
+    """List files of a scanner as one listing would, quiet since long."""
+
+    def listed(*files: SourceFile, scanner: str = "prisma") -> int:
+        return record_listing(
+            database, scanner=scanner, source=f"{scanner}/1", files=files, at=clock.now(), quiet_s=0.0
+        )
+
+    return listed
