@@ -193,7 +193,8 @@ class Prearchive:
             if not (flag(asked) if asked is not None else is_auto(self._site, session)):
                 return plain(f"/data{url(session)}")
             try:
-                found = self._archiver.start(session, {"merge": "true", "overwrite": query.get("overwrite", "")})
+                merge = {"merge": "true", **{k: query.get(k, "") for k in ("overwrite", "overwrite_files")}}
+                found = self._archiver.start(session, merge)
             except Conflict as conflict:
                 self._set_status(session, "CONFLICT")
                 raise HTTPException(500, str(conflict)) from conflict

@@ -4,6 +4,7 @@ import hashlib
 import io
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -294,3 +295,19 @@ def test_refresh_brings_the_catalog_in_line_with_the_disk(sandbox, login, *, rel
     assert rows(relay.get(above))[0]["file_count"] == "2"
     assert refresh("checksum", login(sandbox, "reader")) == 403
     assert refresh("checksum", resource="/archive/nonsense") == 400
+
+
+def test_different_resources_take_uploads_at_once(sandbox, login, experiment, rows):
+    """The catalog of a resource is its own: parallel across resources is what a client may do."""
+    client, data = login(sandbox), b"x" * 300_000
+
+    def upload(number):
+        path = f"{experiment}/resources/R{number % 4}/files/p{number // 4}"
+        return client.put(path, files={"f": ("x", data)}).status_code
+
+    for number in range(4):
+        client.put(f"{experiment}/resources/R{number}")
+    with ThreadPoolExecutor(4) as pool:
+        for start in range(0, 12, 4):
+            assert list(pool.map(upload, range(start, start + 4))) == [200] * 4
+    assert [row["file_count"] for row in rows(client.get(f"{experiment}/resources"))] == ["3"] * 4

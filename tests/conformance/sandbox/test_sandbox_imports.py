@@ -1,9 +1,11 @@
 """Import, prearchive, archive (the sheet's section 5)."""
 
 import io
+import os
 import struct
 import tarfile
 import zipfile
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pydicom
@@ -336,3 +338,15 @@ def test_the_same_instance_twice_is_one_instance(relay, send, dicoms):
     assert send(content).text == send(content).text
     done = commit(relay, send(content), AA="true")
     assert len(relay.get(f"{done.text}/scans/3/files").json()["ResultSet"]["Result"]) == 2
+
+
+@pytest.mark.skipif("KSPACE_TEST_DATA" not in os.environ, reason="KSPACE_TEST_DATA names no folder of real files")
+def test_real_objects_keep_their_pixels(relay, send, dicoms, rows):
+    """Classic, enhanced and spectroscopy objects of real scanners."""
+    found = [p for p in Path(os.environ["KSPACE_TEST_DATA"]).rglob("*") if p.suffix in {".IMA", ".dcm"}]
+    assert found
+    for number, path in enumerate(found):
+        done = commit(relay, send(dicoms.zip(path.read_bytes()), session=f"E{number}"), AA="true")
+        assert done.status_code == 301, done.text
+        (row,) = rows(relay.get(f"{done.text}/scans/ALL/files"))
+        assert pydicom.dcmread(io.BytesIO(relay.get(row["URI"]).content)) == pydicom.dcmread(path)
