@@ -16,7 +16,8 @@ import pydicom
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.sequence import Sequence
 
 from dicom.protocol import lprotid_in
 from dicom.records import Instance, Series, Study
@@ -24,12 +25,15 @@ from dicom.ticks import tick_of
 from dicom.uids import serial_in
 from kspace.errors import BadInput
 
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+"""For the whole process: its warnings quote the value they warn about."""
 _DEFER_BYTES = 1 << 20
 """Larger values (spectra, documents, private blobs) stay on disk."""
 _DAMAGE = (
     InvalidDicomError,
     ArithmeticError,
     AttributeError,
+    BytesLengthException,
     EOFError,
     LookupError,
     NotImplementedError,
@@ -41,6 +45,7 @@ _DAMAGE = (
     zlib.error,
 )
 """What pydicom raises on broken bytes."""
+_PROTOCOL = {(0x0029, 0x20), (0x0021, 0x19), (0x0021, 0xFE)}
 _HINT = re.compile(r"(?:^|[\s,;])(Project|Subject|Session|AA):([A-Za-z0-9_-]+)(?=[\s,;]|$)", re.IGNORECASE)
 
 
@@ -155,24 +160,23 @@ def _protocol_texts(dataset: Dataset) -> Iterator[bytes]:
 
     VB to VE: CSA series header (0029,xx20). XA: (0021,xx19) of creator SIEMENS MR SDS 01, at the top of a classic
     object or below (0021,xxFE), itself at the top or in the shared functional groups (5200,9229) of an enhanced one.
+    A sequence that has not been taken apart yet is yielded as it stands.
     """
     for level in (dataset, *_items(dataset, "SharedFunctionalGroupsSequence")):
-        for place in (level, *_private_items(level)):
-            for tag in [t for t in place.keys() if (t.group, t.element & 0xFF) in {(0x29, 0x20), (0x21, 0x19)}]:  # noqa: SIM118 -- iterating a Dataset converts its elements
-                value = _value(place, tag)
-                if isinstance(value, bytes):
-                    yield value
-
-
-def _private_items(dataset: Dataset) -> Iterator[Dataset]:
-    for tag in [t for t in dataset.keys() if (t.group, t.element & 0xFF) == (0x21, 0xFE)]:  # noqa: SIM118 -- see above
-        yield from _items(dataset, tag)
+        for tag in [tag for tag in level.keys() if (tag.group, tag.element & 0xFF) in _PROTOCOL]:  # noqa: SIM118 -- iterating a Dataset converts its elements
+            value = _value(level, tag)
+            if isinstance(value, bytes):
+                yield value
+            elif isinstance(value, Sequence):
+                for item in value:
+                    yield from _protocol_texts(item)
 
 
 def _items(dataset: Dataset, tag: Any) -> list[Dataset]:  # noqa: ANN401 -- a keyword or a tag
     """Return a sequence's items, none where it is missing or damaged."""
     try:
-        return list(dataset[tag].value) if tag in dataset else []
+        value = dataset[tag].value if tag in dataset else []
+        return list(value) if isinstance(value, Sequence) else []
     except _DAMAGE:
         return []
 
