@@ -82,8 +82,15 @@ class Status(IntEnum):
     SUCCESS = 0x0000
     OUT_OF_RESOURCES = 0xA700
     OTHER_OBJECT = 0xA900
-    """The data set is not the object that was announced."""
     CANNOT_UNDERSTAND = 0xC000
+    FAILED = 0xC211
+    """A fault of the receiver's program (pynetdicom's answer to one)."""
+
+
+class OtherObject(BadInput):
+    """The data set is not the object that was announced."""
+
+    code = "other_object"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +182,8 @@ class Listener:
         peer = getattr(peer, "ipv4_mapped", None) or peer
         if self._networks and not any(peer in network for network in self._networks):
             event.assoc.acse.send_reject(*_REJECT)
-            self._rejected(event)
+            evt.trigger(event.assoc, evt.EVT_REJECTED)
+            event.assoc.kill()
 
     def _rejected(self, event: Event) -> None:
         log.warning("association.refused", peer=event.assoc.requestor.address)
@@ -183,19 +191,23 @@ class Listener:
     def _store(self, event: Event) -> int:
         request = cast("C_STORE", event.request)
         incoming = cast("Incoming", request._dataset_file)  # noqa: SLF001 -- dicom.incoming says why
-        with cast("Receiver", event.assoc.dimse).serving(incoming):
-            try:
-                return self._take(incoming.settle(), request, event)
-            except KspaceError as error:
-                status = Status.CANNOT_UNDERSTAND if isinstance(error, BadInput) else Status.OUT_OF_RESOURCES
-                log.warning("instance.refused", code=error.code, status=f"{status:#06x}")
-                return status
+        status = Status.FAILED
+        try:
+            with cast("Receiver", event.assoc.dimse).serving(incoming):
+                status = self._take(incoming.settle(), request, event)
+        except KspaceError as error:
+            status = _status_of(error)
+            log.warning("instance.refused", code=error.code, status=f"{status:#06x}")
+        finally:
+            # Anything else is a fault of ours: it goes on to pynetdicom, which answers with this very status.
+            if status is Status.FAILED:
+                log.error("instance.failed", status=f"{status:#06x}")
+        return status
 
     def _take(self, stored: Stored, request: "C_STORE", event: Event) -> Status:
         study, series, instance = describe(stored.path)
         if (instance.sop_class, instance.sop_uid) != (request.AffectedSOPClassUID, request.AffectedSOPInstanceUID):
-            log.warning("instance.refused", code="other_object", status=f"{Status.OTHER_OBJECT:#06x}")
-            return Status.OTHER_OBJECT
+            raise OtherObject("The data set is another object than the one announced; it was not taken. Send it again.")
         requestor = event.assoc.requestor
         return self._inbox.accept(
             Received(
@@ -218,6 +230,12 @@ class Listener:
     def _closed(self, event: Event) -> None:
         if isinstance(event.assoc.dimse, Receiver):
             event.assoc.dimse.closed()
+
+
+def _status_of(error: KspaceError) -> Status:
+    if isinstance(error, OtherObject):
+        return Status.OTHER_OBJECT
+    return Status.CANNOT_UNDERSTAND if isinstance(error, BadInput) else Status.OUT_OF_RESOURCES
 
 
 def _entity(settings: ListenerSettings) -> AE:

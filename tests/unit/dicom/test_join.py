@@ -1,0 +1,213 @@
+"""The rule: scanner, then study, then measurement; never a guess."""
+
+from array import array
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dicom.headers import describe
+from dicom.join import decide, index_keys
+from dicom.records import Certainty, Series
+from kspace.records import Measurement
+
+FOR = "1.3.12.2.1107.5.2.32.35287.1.20240322140748296.0.0.0"
+FIRST = 26_422_493
+RAW = Measurement(
+    index=0,
+    offset=0,
+    header_bytes=1,
+    baseline="VB",
+    serial="35287",
+    protocol="sol12",
+    lprotid=-222,
+    frame_of_reference=FOR,
+    ticks=array("I", range(FIRST, FIRST + 256 * 8, 8)),
+)
+FIT = Series(
+    series_uid="1.2.53",
+    study_uid="1.2",
+    number=53,
+    protocol="sol12",
+    serial="35287",
+    lprotid=-222,
+    frame_of_reference=FOR,
+    sop_uids=frozenset({"1.2.53.1"}),
+    ticks=frozenset({FIRST}),
+)
+OTHER = replace(FIT, series_uid="1.2.55", number=55, protocol="sol13", lprotid=-226, ticks=frozenset({FIRST + 58_240}))
+LOCALIZER = replace(OTHER, series_uid="1.2.1", number=1, lprotid=-1, sop_uids=frozenset({"9.1"}), ticks=frozenset({5}))
+ELSEWHERE = {"study_uid": "1.9", "series_uid": "1.9.53"}
+NOWHERE = {"frame_of_reference": None}
+NO_NUMBER = {"lprotid": None}
+NO_TIME = {"ticks": frozenset()}
+OFF_GRID = {"ticks": frozenset({FIRST + 1})}
+BEFORE = {"ticks": frozenset({FIRST - 1})}
+RENAMED = {"protocol": "sol99"}
+XA = replace(RAW, study_uid="1.2", frame_of_reference=None)
+SURE, STUDY, ASK, NONE = Certainty.CERTAIN, Certainty.STUDY_ONLY, Certainty.AMBIGUOUS, Certainty.UNMATCHED
+
+
+def with_(**more):
+    return replace(FIT, **more)
+
+
+CASES = {
+    "number and time agree": (RAW, [FIT, OTHER], SURE, ["1.2.53"]),
+    "magnitude and phase": (RAW, [with_(series_uid="1.2.54", number=54), FIT], SURE, ["1.2.53", "1.2.54"]),
+    "a derived series without a time goes along": (
+        RAW,
+        [FIT, with_(series_uid="1.2.90", number=90, **NO_TIME)],
+        SURE,
+        ["1.2.53", "1.2.90"],
+    ),
+    "number and time outweigh another name": (RAW, [with_(**RENAMED)], SURE, ["1.2.53"]),
+    "a series in dispute stays out beside one that is sure": (
+        RAW,
+        [FIT, with_(series_uid="1.2.91", number=91, **BEFORE)],
+        SURE,
+        ["1.2.53"],
+    ),
+    "number alone": (RAW, [with_(**NO_TIME)], SURE, ["1.2.53"]),
+    "number alone, off the grid but within": (RAW, [with_(**OFF_GRID)], SURE, ["1.2.53"]),
+    "time alone": (RAW, [with_(**NO_NUMBER)], SURE, ["1.2.53"]),
+    "number alone against another name": (RAW, [with_(**NO_TIME, **RENAMED)], ASK, []),
+    "number against time": (RAW, [with_(**BEFORE)], ASK, []),
+    "time against number": (RAW, [with_(lprotid=-223)], ASK, []),
+    "number alone beside a dispute": (
+        RAW,
+        [with_(**NO_TIME), with_(series_uid="1.2.91", number=91, **BEFORE)],
+        ASK,
+        [],
+    ),
+    "within the time and no number": (RAW, [with_(**NO_NUMBER, **OFF_GRID)], ASK, []),
+    "the name alone": (RAW, [with_(**NO_NUMBER, **NO_TIME)], ASK, []),
+    "the name alone against the time": (RAW, [with_(**NO_NUMBER, **BEFORE)], STUDY, []),
+    "study without this measurement": (RAW, [OTHER, LOCALIZER], STUDY, []),
+    "another scanner": (RAW, [with_(serial="45385")], NONE, []),
+    "number and time without a study": (RAW, [with_(**NOWHERE)], ASK, []),
+    "number of another study": (RAW, [with_(**NOWHERE, **NO_TIME)], NONE, []),
+    "time of another study": (RAW, [with_(**NOWHERE, **NO_NUMBER)], NONE, []),
+    "nothing arrived": (RAW, [], NONE, []),
+    "two studies fit": (RAW, [FIT, with_(**ELSEWHERE)], ASK, []),
+    "two studies of one registration, one has it": (
+        RAW,
+        [FIT, replace(OTHER, **ELSEWHERE)],
+        SURE,
+        ["1.2.53"],
+    ),
+    "two studies of one registration, none has it": (RAW, [OTHER, replace(LOCALIZER, study_uid="1.9")], ASK, []),
+    "a stray study fits, the certain one does not": (RAW, [OTHER, with_(**ELSEWHERE, **NOWHERE)], ASK, []),
+    "the study is known by its localizer": (
+        replace(RAW, frame_of_reference=None, reference_image_uids=("9.1",)),
+        [LOCALIZER, FIT],
+        SURE,
+        ["1.2.53"],
+    ),
+    "XA by its study": (XA, [with_(**NOWHERE)], SURE, ["1.2.53"]),
+    "XA says another study": (XA, [with_(**ELSEWHERE, **NO_TIME)], NONE, []),
+    "XA says another study, all else fits": (
+        replace(XA, frame_of_reference=FOR),
+        [with_(**ELSEWHERE)],
+        ASK,
+        [],
+    ),
+    "header without time": (replace(RAW, ticks=array("I")), [FIT, OTHER], SURE, ["1.2.53"]),
+    "header without number": (replace(RAW, lprotid=None), [FIT, OTHER], SURE, ["1.2.53"]),
+    "header with nothing": (Measurement(index=0, offset=0, header_bytes=1, baseline="XA"), [FIT], NONE, []),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rule(name):
+    measurement, candidates, certainty, series = CASES[name]
+    decision = decide(measurement, candidates)
+    assert (decision.certainty, list(decision.series_uids)) == (certainty, series), decision.reason
+    assert {j.series_uid for j in decision.judged} == {s.series_uid for s in candidates}
+    assert decision.reason.endswith(".")
+    if certainty in {SURE, STUDY}:
+        assert decision.study_uid == "1.2"
+
+
+def test_the_reason_names_what_agrees():
+    reason = decide(RAW, [OTHER, FIT]).reason
+    for words in (
+        "Series 53",
+        "same scanner 35287",
+        "protocol number -222 on both sides",
+        "acquisition 18:20:56.2325 is readout 1 of 256",
+    ):
+        assert words in reason
+
+
+def test_the_reason_of_a_doubt_names_both_sides():
+    reason = decide(RAW, [with_(**BEFORE)]).reason
+    assert "protocol number -222 on both sides" in reason
+    assert "lies outside" in reason
+
+
+SOME = st.lists(
+    st.builds(
+        replace,
+        st.just(FIT),
+        series_uid=st.sampled_from(["1.1", "1.2", "1.3"]),
+        study_uid=st.sampled_from(["1", "2"]),
+        number=st.none() | st.integers(1, 9),
+        serial=st.none() | st.sampled_from(["35287", "1"]),
+        lprotid=st.none() | st.sampled_from([-222, -226]),
+        frame_of_reference=st.none() | st.just(FOR),
+        ticks=st.frozensets(st.sampled_from([FIRST, FIRST + 1, FIRST - 1]), max_size=2),
+    ),
+    max_size=4,
+    unique_by=lambda series: series.series_uid,
+)
+
+
+@given(candidates=SOME, data=st.data())
+def test_the_order_of_arrival_changes_nothing(candidates, data):
+    assert decide(RAW, candidates) == decide(RAW, data.draw(st.permutations(candidates)))
+
+
+@given(candidates=SOME)
+def test_certain_means_one_study_and_no_series_that_contradicts(candidates):
+    decision = decide(RAW, candidates)
+    chosen = [s for s in candidates if s.series_uid in decision.series_uids]
+    assert bool(chosen) is (decision.certainty is SURE)
+    for series in chosen:
+        assert series.study_uid == decision.study_uid
+        assert series.serial in {None, "35287"}
+        assert series.lprotid in {None, -222}
+        assert series.lprotid is not None or FIRST in series.ticks
+        assert series.ticks != {FIRST - 1}
+
+
+@given(candidates=SOME)
+def test_what_shares_no_key_could_never_be_certain_by_itself(candidates):
+    for series in candidates:
+        if not index_keys(RAW) & index_keys(series):
+            assert decide(RAW, [series]).certainty in {ASK, NONE}
+
+
+PAIRS = {107: (-222, 53, (18, 20, 56.2325), 256), 109: (-226, 55, (18, 23, 21.8325), 256)}
+UNPAIRED = {101: (-208, None, (18, 15, 53.725), 1)}
+
+
+@pytest.mark.parametrize("mid", [*PAIRS, *UNPAIRED])
+def test_real_raw_files_find_their_real_series_and_no_other(samples, mid):
+    lprotid, number, (hour, minute, second), readouts = (PAIRS | UNPAIRED)[mid]
+    first = round(((hour * 60 + minute) * 60 + second) * 400)
+    measurement = replace(
+        RAW, mid=mid, protocol=None, lprotid=lprotid, ticks=array("I", range(first, first + readouts * 8, 8))
+    )
+    found: dict[str, Series] = {}
+    for path in [*samples.glob("vb19-pairs/*.IMA"), *samples.glob("dicom-only/*.dcm")]:
+        _, series, instance = describe(path)
+        known = found.get(series.series_uid, series)
+        found[series.series_uid] = replace(
+            known, sop_uids=known.sop_uids | {instance.sop_uid}, ticks=known.ticks | set(instance.ticks)
+        )
+    decision = decide(measurement, found.values())
+    assert [found[uid].number for uid in decision.series_uids] == ([number] if number else [])
+    assert decision.certainty is (SURE if number else STUDY)
+    assert sum(bool(index_keys(measurement) & index_keys(s)) for s in found.values()) == 3
