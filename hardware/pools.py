@@ -3,16 +3,19 @@
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hardware.records import PoolMode
+from hardware.records import PoolMode, Reading
 from kspace.clock import Clock, SystemClock
 from kspace.errors import SpoolError
 
 _FRESH_S = 1.0
+_RECOVERY = 1.25
+"""Free bytes must come back to this many times the floor, so that the mode does not flap there either."""
+_log = structlog.get_logger()
 
 
 class PoolSettings(BaseModel):
@@ -31,23 +34,8 @@ class PoolSettings(BaseModel):
         return self
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """One look at a filesystem: bytes in all and free for us, and the share of inodes in use (0 to 1)."""
-
-    total_bytes: int
-    free_bytes: int
-    inodes_used: float
-
-    @property
-    def percent(self) -> float:
-        """How full it is, by bytes or by inodes, whichever is worse."""
-        by_bytes = 1 - self.free_bytes / self.total_bytes if self.total_bytes else 1.0
-        return 100 * max(by_bytes, self.inodes_used)
-
-
 class Pool:
-    """One folder's filesystem with its mode; safe to ask from many threads."""
+    """The filesystem under one folder, with its mode; safe to ask from many threads."""
 
     def __init__(
         self,
@@ -55,40 +43,43 @@ class Pool:
         settings: PoolSettings,
         *,
         clock: Clock | None = None,
-        look: Callable[[Path], Usage] | None = None,
+        read: Callable[[Path], Reading] | None = None,
     ) -> None:
         self._folder = folder
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._look = look or usage_of
+        self._read = read or read_pool
         self._lock = threading.Lock()
         self._mode = PoolMode.NORMAL
-        self._looked_at: float | None = None
+        self._read_at: float | None = None
 
     def mode(self) -> PoolMode:
-        """Return the mode, looking at the disk at most once a second.
+        """Return what the pool takes now, looking at the disk at most once a second.
 
-        Raises:
-            SpoolError: the filesystem does not answer.
+        It gates the engine and the listener, so it never raises: a disk that does not answer takes nothing.
         """
         with self._lock:
             now = self._clock.monotonic()
-            if self._looked_at is None or now - self._looked_at >= _FRESH_S:
-                self._mode = self._judge(self._look(self._folder))
-                self._looked_at = now
+            if self._read_at is None or now - self._read_at >= _FRESH_S:
+                self._mode = self._judge()
+                self._read_at = now
             return self._mode
 
-    def _judge(self, usage: Usage) -> PoolMode:
-        limits = self._settings
-        if usage.percent > limits.refuse_above_percent or usage.free_bytes < limits.refuse_under_bytes:
+    def _judge(self) -> PoolMode:
+        try:
+            reading = self._read(self._folder)
+        except SpoolError as error:
+            if self._mode is PoolMode.NORMAL:
+                _log.error("pool.unread", code=error.code)
             return PoolMode.REFUSE
-        if self._mode is PoolMode.REFUSE and usage.percent >= limits.normal_below_percent:
-            return PoolMode.REFUSE
-        return PoolMode.NORMAL
+        limits, was_refusing = self._settings, self._mode is PoolMode.REFUSE
+        percent = limits.normal_below_percent if was_refusing else limits.refuse_above_percent
+        floor = limits.refuse_under_bytes * (_RECOVERY if was_refusing else 1)
+        return PoolMode.REFUSE if reading.percent > percent or reading.free_bytes < floor else PoolMode.NORMAL
 
 
-def usage_of(folder: Path) -> Usage:
-    """Return how full the filesystem of a folder is, for an account without root's reserve.
+def read_pool(folder: Path) -> Reading:
+    """Return how full the filesystem under a folder is, from statvfs(3).
 
     Raises:
         SpoolError: it does not answer.
@@ -96,9 +87,13 @@ def usage_of(folder: Path) -> Usage:
     try:
         found = os.statvfs(folder)
     except OSError as error:
-        raise SpoolError(f"The spool's disk does not answer ({os.strerror(error.errno or 0)}).") from error
-    return Usage(
-        total_bytes=found.f_blocks * found.f_frsize,
+        raise SpoolError(
+            f"The spool's disk does not answer ({os.strerror(error.errno or 0)}); nothing was changed on it. "
+            "See that it is mounted and healthy."
+        ) from error
+    return Reading(
+        used_bytes=(found.f_blocks - found.f_bfree) * found.f_frsize,
         free_bytes=found.f_bavail * found.f_frsize,
-        inodes_used=1 - found.f_favail / found.f_files if found.f_files else 0.0,
+        used_inodes=found.f_files - found.f_ffree,
+        free_inodes=found.f_favail,
     )

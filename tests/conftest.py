@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-_POSTGRES = "/usr/lib/postgresql/15/bin"
+_DEBIAN_POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -33,7 +33,8 @@ def requires() -> Callable[[str], str]:
     """Return the path of a program, or skip: `storescu = requires("storescu")`."""
 
     def find(program: str) -> str:
-        path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:{_POSTGRES}")
+        folders = [os.environ["PATH"], "/usr/sbin", *map(str, _DEBIAN_POSTGRES[-1:])]
+        path = shutil.which(program, path=os.pathsep.join(folders))
         return path or pytest.skip(f"The program {program} is not installed; `make test` installs it.")
 
     return find
@@ -43,7 +44,7 @@ def requires() -> Callable[[str], str]:
 def data_folder() -> Path:
     """Return the folder of real sample files, or skip."""
     folder = os.environ.get("KSPACE_TEST_DATA")
-    if not folder:
+    if not folder or not Path(folder).is_dir():
         pytest.skip("There are no real sample files; set KSPACE_TEST_DATA to their folder.")
     return Path(folder)
 
