@@ -178,3 +178,15 @@ def test_preferences_have_their_readers(sandbox, login, relay):
     assert relay.get("/xapi/siteConfig/nothing").status_code == 404
     assert httpx.get(f"{sandbox.url}/xapi/siteConfig/checksums").status_code == 401
     assert relay.get("/xapi/anonymize/projects/P").status_code == 204
+
+
+def test_what_a_caller_may_ask_of_themself(relay):
+    """UsersApi."""
+    assert relay.get("/xapi/users/current").json()["username"] == "relay"
+    found = {row["project"]: row["accessLevel"] for row in relay.get("/xapi/access/projects").json()}
+    assert found == {"P": "member", "AUTO": "member", "OVER": "member"}
+    assert relay.get("/xapi/anonymize/site/enabled").json() is False
+    assert relay.get("/xapi/siteConfig/buildInfo/nothing").status_code == 404
+    assert relay.get("/xapi/schemas/xnat").text.startswith("<?xml")
+    for outside in ("nothing", "../settings", "%2e%2e/%2e%2e/settings"):
+        assert relay.get(f"/xapi/schemas/{outside}").status_code == 404

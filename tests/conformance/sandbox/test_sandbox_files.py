@@ -1,5 +1,6 @@
 """Resources and files (the sheet's sections 3, 4 and 9)."""
 
+import gzip
 import hashlib
 import io
 import tarfile
@@ -311,3 +312,34 @@ def test_different_resources_take_uploads_at_once(sandbox, login, experiment, ro
         for start in range(0, 12, 4):
             assert list(pool.map(upload, range(start, start + 4))) == [200] * 4
     assert [row["file_count"] for row in rows(client.get(f"{experiment}/resources"))] == ["3"] * 4
+
+
+def test_a_gz_is_unpacked_in_place_and_a_duplicate_in_body_refused(relay, files):
+    packed = gzip.compress(b"data")
+    assert relay.put(f"{files}/a.txt.gz", params={"extract": "true"}, content=packed, headers=OCTETS).status_code == 200
+    assert relay.get(f"{files}/a.txt").content == b"data"
+    assert relay.put(f"{files}/a.txt", content=b"new", headers=OCTETS).json() == {"duplicates": ["a.txt"]}
+    assert relay.get(f"{files}/a.txt").content == b"data"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "", 405),
+        ("PUT", "/scans", 405),
+        ("POST", "/resources", 405),
+        ("GET", "/nonsense", 404),
+        ("DELETE", "/resources/NOPE", 404),
+    ],
+)
+def test_what_no_resource_class_answers(relay, experiment, method, path, status):
+    assert relay.request(method, experiment + path).status_code == status
+
+
+def test_refresh_of_everything_below_an_item(relay, files, rows):
+    relay.put(f"{files}/a.bin", files={"f": ("x", b"data")})
+    above = files.partition("/resources/")[0].replace("/data", "/archive", 1)
+    refresh = "/data/services/refresh/catalog"
+    assert relay.post(refresh, params={"resource": above, "checksum": "true"}).status_code == 200
+    assert relay.post(refresh).status_code == 400
+    assert relay.post(refresh, params={"resource": f"{above}/resources/NOPE"}).status_code == 400

@@ -2,10 +2,12 @@
 
 import io
 import os
+import socket
 import struct
 import tarfile
 import zipfile
 from pathlib import Path
+from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 import pydicom
@@ -350,3 +352,57 @@ def test_real_objects_keep_their_pixels(relay, send, dicoms, rows):
         assert done.status_code == 301, done.text
         (row,) = rows(relay.get(f"{done.text}/scans/ALL/files"))
         assert pydicom.dcmread(io.BytesIO(relay.get(row["URI"]).content)) == pydicom.dcmread(path)
+
+
+def test_of_an_import_that_breaks_off_the_first_objects_are_kept(sandbox, relay, dicoms, rows):
+    """In-body the zip is read as it comes; nobody is there to be told."""
+    whole = dicoms.zip(dicoms.one(), dicoms.one())
+    cookie, place = relay.get("/data/JSESSION").text, urlsplit(sandbox.url)
+    with socket.create_connection((place.hostname, place.port)) as raw:
+        head = f"POST /data/services/import?project=P HTTP/1.1\r\nHost: x\r\nCookie: JSESSIONID={cookie}\r\n"
+        head += f"Content-Type: application/zip\r\nContent-Length: {len(whole)}\r\n\r\n"
+        raw.sendall(head.encode() + whole[: whole.index(b"1.dcm")])
+    for _ in range(500):
+        if found := rows(relay.get("/data/prearchive/projects/P")):
+            break
+    (row,) = found
+    assert row["tag"] == dicoms.study
+
+
+def test_the_prearchive_services(relay, send, dicoms, rows):
+    """PrearchiveBatch: delete by src; the series of a waiting session; reset-status."""
+    place = send(dicoms.zip()).text.strip()
+    (scan,) = rows(relay.get(f"{place}/scans"))
+    assert (scan["ID"], scan["xsiType"], scan["series_description"]) == ("3", "xnat:mrScanData", "localizer")
+    assert relay.post(place, params={"action": "reset-status"}).status_code == 200
+    assert rows(relay.get(place))[0]["status"] == "READY"
+    done = relay.post("/data/services/prearchive/delete", data={"src": place.removeprefix("/data")})
+    assert rows(done) == []
+
+
+def test_a_conflict_found_by_the_rebuilder_waits_for_a_person(relay, send, dicoms, rows, clock):
+    relay.put("/data/projects/AUTO/subjects/OTHER/experiments/SES", params={"xsiType": "xnat:mrSessionData"})
+    send(dicoms.zip(), project="AUTO")
+    clock.advance(301)
+    (row,) = rows(relay.get("/data/prearchive/projects/AUTO"))
+    assert row["status"] == "CONFLICT"
+
+
+def test_a_project_deleted_while_its_session_is_archived(start, login, *, send, dicoms, rows, clock):
+    sandbox = start(archive_delay_s=30)
+    client = login(sandbox)
+    client.put("/data/projects/GONE")
+    commit(client, send(dicoms.zip(), client, project="GONE"), AA="true")
+    client.delete("/data/projects/GONE")
+    clock.advance(31)
+    (row,) = rows(login(sandbox, "admin").get("/data/prearchive/projects"))
+    assert row["status"] == "ERROR"
+    source = {"src": row["url"]}
+    assert login(sandbox, "admin").post("/data/services/archive", params=source).status_code == 409
+
+
+def test_an_unassigned_session_is_not_archived(sandbox, login, send, dicoms):
+    admin = login(sandbox, "admin")
+    waiting = send(dicoms.zip(), admin, project="").text.strip()
+    answer = admin.post("/data/services/archive", params={"src": waiting})
+    assert answer.status_code == 400
