@@ -1,0 +1,92 @@
+"""relay.example.toml shows every setting there is; a line that begins with ``#name =`` is a setting at its default."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, TypeAdapter
+
+from kspace import sources
+from kspace.registry import plugins
+from transfer import destinations
+from transfer.config import Config, Dicom, Relay, Scanner, load_config
+from transfer.routing import Route
+from transfer.selection import Rule
+
+_EXAMPLE = Path(__file__).parents[2] / "relay.example.toml"
+_COMMENTED = re.compile(r"^(\s*)#([a-z_]+ = )", re.MULTILINE)
+_TABLES = {"relay": Relay, "dicom": Dicom, "scanner": Scanner, "route": Route, "rule": Rule}
+
+
+@pytest.fixture(scope="module")
+def in_force() -> dict:
+    return tomllib.loads(_EXAMPLE.read_text())
+
+
+@pytest.fixture(scope="module")
+def uncommented() -> dict:
+    return tomllib.loads(_COMMENTED.sub(r"\1\2", _EXAMPLE.read_text()))
+
+
+def _shown(document: dict, table: str) -> dict:
+    found = document[table]
+    return found[0] if isinstance(found, list) else found
+
+
+def _of_kind(tables: list[dict], kind: str) -> dict:
+    return next((table for table in tables if table["kind"] == kind), {})
+
+
+def test_the_example_loads_as_it_is():
+    assert load_config(_EXAMPLE).relay.name == "relay-1"
+
+
+def test_the_example_loads_with_every_commented_setting_in_force(uncommented, tmp_path):
+    path = tmp_path / "relay.toml"
+    path.write_text(_COMMENTED.sub(r"\1\2", _EXAMPLE.read_text()))
+    config = load_config(path)
+    assert config.relay.catalog == uncommented["relay"]["catalog"]
+
+
+def test_every_table_is_shown(uncommented):
+    assert set(Config.model_fields) == set(uncommented)
+
+
+@pytest.mark.parametrize("table", [*_TABLES, "pool"])
+def test_every_setting_of_a_table_is_shown(table, uncommented):
+    model = _TABLES.get(table) or Config.model_fields[table].annotation
+    assert set(model.model_fields) == set(_shown(uncommented, table))
+
+
+@pytest.mark.parametrize("kind", sorted(plugins(sources)))
+def test_every_setting_of_a_source_is_shown(kind, uncommented):
+    shown = _of_kind(uncommented["scanner"][0]["source"], kind)
+    assert set(plugins(sources)[kind].settings.model_fields) | {"kind"} == set(shown)
+
+
+@pytest.mark.parametrize("kind", sorted(plugins(destinations)))
+def test_every_setting_of_a_destination_is_shown(kind, uncommented):
+    shown = _of_kind(uncommented["destination"], kind)
+    assert set(plugins(destinations)[kind].settings.model_fields) | {"kind", "name"} == set(shown)
+
+
+def _pairs(in_force: dict, uncommented: dict) -> list[tuple[type[BaseModel], dict, dict]]:
+    pairs = [(model, _shown(in_force, name), _shown(uncommented, name)) for name, model in _TABLES.items()]
+    pairs.append((Config.model_fields["pool"].annotation, in_force["pool"], uncommented["pool"]))
+    before, after = in_force["scanner"][0]["source"], uncommented["scanner"][0]["source"]
+    pairs += [(plugins(sources)[b["kind"]].settings, b, a) for b, a in zip(before, after, strict=True)]
+    before, after = in_force["destination"], uncommented["destination"]
+    pairs += [(plugins(destinations)[b["kind"]].settings, b, a) for b, a in zip(before, after, strict=True)]
+    return pairs
+
+
+def test_a_commented_setting_shows_its_default(in_force, uncommented):
+    wrong = []
+    for model, given, shown in [*_pairs(in_force, uncommented), (Config, in_force, uncommented)]:
+        for name in set(shown) - set(given):
+            field = model.model_fields[name]
+            if field.default is not None:
+                value = TypeAdapter(field.annotation).validate_python(shown[name])
+                wrong += [f"{model.__name__}.{name}: {value!r}"] * (value != field.default)
+    assert wrong == []
