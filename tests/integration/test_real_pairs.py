@@ -104,7 +104,8 @@ def _wait(box):
         }:
             return
         pause.wait(0.1)
-    pytest.fail(str({s["path"]: (s["state"], s["reason"]) for s in _stories(box).values()}))
+    with box.database.read() as connection:
+        pytest.fail(f"{lists.captures(connection)} {lists.deliveries(connection)} {lists.alerts(connection)}")
 
 
 @pytest.mark.parametrize(

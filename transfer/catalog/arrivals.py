@@ -85,8 +85,8 @@ def find_candidates(database: Database, keys: Iterable[str]) -> list[Candidate]:
         ids = connection.execute(select(k.series_id).where(k.key.in_(list(keys))).distinct()).scalars().all()
         grown = connection.execute(
             select(s.series_uid, study.last_arrival_at).join(tables.study).where(s.id.in_(ids))
-        ).tuples()
-        last = dict(grown.all())
+        ).all()
+        last = {uid: at for uid, at in grown}  # noqa: C416 -- rows are no pairs to mypy
         return [Candidate(found, last[found.series_uid]) for found in load_series(connection, list(ids))]
 
 

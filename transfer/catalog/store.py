@@ -41,6 +41,7 @@ class Claim:
     id: int
     stage: str
     token: str
+    due_at: datetime
     record: Record
 
 
@@ -87,7 +88,9 @@ class Store:
                 record = load(connection, row["id"])
         except IntegrityError:
             return None  # another machine took the lane between the two statements
-        return Claim(kind=kind, id=row["id"], stage=STAGE_OF[kind, _state(row)], token=token, record=record)
+        return Claim(
+            kind=kind, id=row["id"], stage=STAGE_OF[kind, _state(row)], token=token, due_at=row["due_at"], record=record
+        )
 
     def renew(self, claim: Claim, *, progressed: bool = False) -> bool:
         """Prolong the lease; False: it is lost, and so is whatever the stage is doing. Progress resets attempts."""
@@ -118,7 +121,8 @@ class Store:
                     self._move(connection, table, row, result.state, columns, now, detail=claim.stage)
                     self._end_pauses(connection, claim, row, now)
                 case Later(reason, after_s):
-                    due_at = now + timedelta(seconds=after_s)
+                    is_woken = row["due_at"] != claim.due_at  # what it waits for came while the stage was running
+                    due_at = now if is_woken else now + timedelta(seconds=after_s)
                     self._give_back(connection, table, row, {"reason": reason, "due_at": due_at, "failures": 0})
                 case Held(reason, code):
                     self._hold(connection, table, row, reason, code, now)

@@ -152,7 +152,8 @@ class XnatClient:
 
     def _accepted(self, answer: httpx.Response, accept: tuple[int, ...]) -> httpx.Response:
         if answer.status_code in accept:
-            if answer.headers.get("content-type", "").startswith("text/html") and b"<html" in answer.content[:200]:
+            # A log-in page after an expired session, or a proxy's own page, comes with 200 as well.
+            if answer.is_success and b"<html" in (answer.content[:200] if answer.is_stream_consumed else b"").lower():
                 raise self._down("a page for people instead of data")
             return answer
         raise self._error(answer)
