@@ -282,8 +282,13 @@ def send_raw(association, content: bytes, *, offset: int | None = None) -> int:
     request.AffectedSOPClassUID = MR
     request.AffectedSOPInstanceUID = "1.3.12.2.1107.5.2.32.35000.20260105000300001"
     request.DataSet = BytesIO(content[offset:])
+    # As Association.send_c_store does: its own thread must not take the answer.
+    association._reactor_checkpoint.clear()
+    wait_for(lambda: association._is_paused)
     association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
-    return association.dimse.get_msg(block=True)[1].Status
+    _, response = association.dimse.get_msg(block=True)
+    association._reactor_checkpoint.set()
+    return response.Status
 
 
 def test_a_sender_that_vanishes_leaves_nothing(listen, inbox, spool, images, large):
