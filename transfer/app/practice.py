@@ -26,6 +26,11 @@ class RawFile:
     """How much of the file the practice scanner leaves on the share."""
 
     @property
+    def title(self) -> str:
+        """Return how a person would call it."""
+        return f"MID {self.twix.mid} {self.twix.protocol}"
+
+    @property
     def is_delivered(self) -> bool:
         """Whether it must end in the archive."""
         return self.ends is _ENDS_WELL

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.live import Live
 from rich.table import Table
 
@@ -32,14 +33,18 @@ def demo(
         stop = threading.Event()
         demonstration = Demonstration(folder or Path(temporary), clock=SystemClock(stop))
         with demonstration.running():
-            console.print(f"Archive: the sandbox at {demonstration.url} (it behaves like an XNAT, and is none)")
+            console.print(
+                f"Archive: the sandbox at {demonstration.url} (behaves like an XNAT, and is none)", soft_wrap=True
+            )
             console.print(f"Scanner: a share with {len(RAW_FILES)} raw files, and their DICOM")
             accepted = demonstration.send_dicom()
             console.print(f"C-STORE: {accepted} images sent to the relay's DICOM listener, all accepted")
-            with Live(console=console, refresh_per_second=8) as live:
+            with Live(console=console, refresh_per_second=8, transient=True) as live:
                 demonstration.wait(within_s=_WITHIN_S, tell=lambda states: live.update(_moving(states)))
             lines = demonstration.lines()
             console.print(_table(lines))
+            for line in lines:
+                console.print(_why(line), highlight=False)
             name, digest = demonstration.restore_one()
             console.print(f"Restored {name} from the archive: byte-identical, SHA-256 {digest}")
             wrong = [line.file.name for line in lines if not line.is_as_it_must_be]
@@ -57,37 +62,40 @@ def _moving(states: dict[str, str]) -> Table:
 
 
 def _table(lines: list[Line]) -> Table:
-    table = Table(
-        "Raw file", "Decided, and why", "Scan", "Bytes", "Packed", "Parts", "Seen in the archive", show_lines=True
-    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("Raw file", "Ended", "Scan", "Bytes", "Packed", "Parts", "Archive saw", "Receipt"):
+        table.add_column(name, no_wrap=True, justify="right" if name in {"Bytes", "Packed", "Parts"} else "left")
     for line in lines:
         story = line.story
         sent = story["deliveries"][0] if story["deliveries"] else None
         table.add_row(
-            line.file.name.removesuffix(".dat"),
-            _why(line),
-            sent["place"].removeprefix("/data/experiments/") if sent else "-",
+            line.file.title,
+            "verified" if line.file.is_delivered else story["state"],
+            _scan(sent["place"]) if sent else "-",
             f"{story['size']:,}",
             f"{story['stored_bytes'] / story['size']:.0%}" if story["stored_bytes"] else "-",
             str(len(sent["parts"])) if sent else "-",
-            _seen(sent["receipt"]) if sent else "-",
+            *(_seen(sent["receipt"]) if sent else ("-", "-")),
         )
     return table
 
 
+def _scan(place: str) -> str:
+    return place.partition("/scans/")[2].partition("/")[0] or "session"
+
+
+def _seen(receipt: str) -> tuple[str, str]:
+    """Return the digest that the archive showed of the first part, and the receipt's signature, both shortened."""
+    said = json.loads(receipt)
+    digests = [f["digest"] for name, f in said["receipt"]["files"].items() if name.endswith("part-00001.bin")]
+    return f"{digests[0][:12]}…", f"{said['signature'][:6]}…"
+
+
 def _why(line: Line) -> str:
     story = line.story
-    joined = [m["reason"] for m in story["matches"][-1:]]
     decided = [d["reason"] for d in story["decisions"][:1]]
-    last = [story["reason"]] if story["state"] == "held" else []
-    return f"{story['state'].upper()}. " + " ".join(last or [*decided, *joined])
-
-
-def _seen(receipt: str) -> str:
-    said = json.loads(receipt)
-    files = said["receipt"]["files"]
-    part = next(f for name, f in files.items() if name.endswith("part-00001.bin"))
-    return f"{len(files)} files; first {part['digest'][:16]}…; receipt signed {said['signature'][:8]}…"
+    joined = [m["reason"] for m in story["matches"][-1:]]
+    return f"[bold]{line.file.title}[/]: " + " ".join([*decided, *joined] if joined or decided else [story["reason"]])
 
 
 def _keep(demonstration: Demonstration, stop: threading.Event) -> None:
