@@ -63,18 +63,17 @@ def _moving(states: dict[str, str]) -> Table:
 
 def _table(lines: list[Line]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("Raw file", "Ended", "Scan", "Bytes", "Packed", "Parts", "Archive saw", "Receipt"):
-        table.add_column(name, no_wrap=True, justify="right" if name in {"Bytes", "Packed", "Parts"} else "left")
+    for name in ("Raw file", "Ended", "Scan", "Bytes", "Parts", "Archive saw", "Receipt"):
+        table.add_column(name, no_wrap=True, justify="right" if name in {"Bytes", "Parts"} else "left")
     for line in lines:
         story = line.story
         sent = story["deliveries"][0] if story["deliveries"] else None
         table.add_row(
-            line.file.title,
+            line.file.title.removeprefix("MID "),
             "verified" if line.file.is_delivered else story["state"],
             _scan(sent["place"]) if sent else "-",
             f"{story['size']:,}",
-            f"{story['stored_bytes'] / story['size']:.0%}" if story["stored_bytes"] else "-",
-            str(len(sent["parts"])) if sent else "-",
+            f"{len(sent['parts'])} ({story['stored_bytes'] / story['size']:.0%})" if sent else "-",
             *(_seen(sent["receipt"]) if sent else ("-", "-")),
         )
     return table
