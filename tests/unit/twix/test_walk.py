@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from kspace.records import Verdict
-from kspace.twix.layout import DIRECTORY_BYTES, VB_MDH, VD_MDH
 from kspace.twix.synthetic import Synthetic
 from kspace.twix.walk import Walker, quick_check
 
 NATIVE, STREAMED = Verdict.COMPLETE_NATIVE, Verdict.COMPLETE_STREAMED
+DIRECTORY = 10_240
+MDH, CHANNEL = 192, 32
+"""Bytes before a readout's first channel, and before each channel's samples (VD and later)."""
+SAMPLES_AT, CHANNELS_AT = 48, 50
 
 # path -> verdict, baseline, MID, FID, serial, lProtID, protocol, readouts, channels, first tick.
 # The first tick is the time of the first readout since midnight in units of 2.5 ms.
@@ -118,8 +121,8 @@ def test_every_cut_of_a_whole_file_is_seen(written, walk, spec):
 def test_a_cut_inside_a_readout_is_named_with_its_place(written, walk):
     spec = SPECS["VD native"]
     data = written(spec)
-    size = VD_MDH.size(samples=32, channels=2)
-    begins = walk(data)[1][0].header_bytes + DIRECTORY_BYTES + 4 * size
+    size = _readout_size(spec)
+    begins = walk(data)[1][0].header_bytes + DIRECTORY + 4 * size
     audit, (found,) = walk(data[: begins + 300])
     assert (audit.verdict, audit.position) == (Verdict.CUT_IN_READOUT, begins)
     assert found.readouts == 4
@@ -129,7 +132,7 @@ def test_a_file_that_ends_between_readouts_has_no_end_marker(written, walk):
     spec = SPECS["VB streamed"]
     data = written(spec)
     begins = walk(data)[1][0].header_bytes
-    audit, _ = walk(data[: begins + 3 * VB_MDH.size(samples=32, channels=2)])
+    audit, _ = walk(data[: begins + 3 * _readout_size(spec)])
     assert audit.verdict is Verdict.NO_END_MARKER
 
 
@@ -144,7 +147,7 @@ def test_an_unwritten_tail_of_full_size_is_a_hole(written, walk, spec):
 def test_a_hole_inside_samples_is_suspect(written, walk):
     spec = Synthetic(readouts=9, channels=2, samples=512)
     data = bytearray(written(spec))
-    at = _header_end(data, walk) + VD_MDH.header + VD_MDH.channel_header + 64
+    at = _header_end(data, walk) + MDH + CHANNEL + 64
     data[at : at + 1024] = bytes(1024)
     audit, _ = walk(bytes(data))
     assert audit.verdict is Verdict.SUSPECT_HOLE
@@ -155,13 +158,13 @@ def test_a_hole_inside_samples_is_suspect(written, walk):
 def test_a_hole_is_found_wherever_the_feed_is_cut(written, walk, length):
     spec = Synthetic(readouts=3, channels=1, samples=2048)
     data = bytearray(written(spec))
-    at = _header_end(data, walk) + VD_MDH.header + VD_MDH.channel_header + 5001
+    at = _header_end(data, walk) + MDH + CHANNEL + 5001
     data[at : at + length] = bytes(length)
     for cut in range(at - 600, at + length + 600, 97):
         assert walk(bytes(data), cuts=[cut])[0].verdict is Verdict.SUSPECT_HOLE, cut
 
 
-@pytest.mark.parametrize(("field", "value"), [(4, 999), (8, 77), (VD_MDH.samples, 0x7FFF), (VD_MDH.channels, 0)])
+@pytest.mark.parametrize(("field", "value"), [(4, 999), (8, 77), (SAMPLES_AT, 0x7FFF), (CHANNELS_AT, 0)])
 def test_a_readout_that_contradicts_its_file_is_named(written, walk, field, value):
     spec = SPECS["VD native"]
     data = bytearray(written(spec))
@@ -199,7 +202,7 @@ def test_the_border_is_a_readout_end_and_header_edges_are_told(written, walk):
     walker = Walker(len(data))
     walker.feed(data[: first + 3 * size + 100])
     assert walker.border == first + 3 * size
-    assert walker.header_edges == (DIRECTORY_BYTES, DIRECTORY_BYTES, first)
+    assert walker.header_edges == (DIRECTORY, DIRECTORY, first)
 
 
 @pytest.mark.parametrize("junk", [b"", b"x", bytes(20_000), b"\x89PNG\r\n\x1a\n" * 2000, b"PK\x03\x04" * 9000])
@@ -208,8 +211,9 @@ def test_what_is_no_twix_is_called_so(walk, junk):
 
 
 def _readout_size(spec: Synthetic) -> int:
-    mdh = VB_MDH if spec.baseline == "VB" else VD_MDH
-    return mdh.size(samples=spec.samples, channels=spec.channels)
+    if spec.baseline == "VB":
+        return spec.channels * (128 + 8 * spec.samples)
+    return MDH + spec.channels * (CHANNEL + 8 * spec.samples)
 
 
 def _header_end(data: bytes, walk) -> int:
