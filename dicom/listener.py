@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pynetdicom.dimse_primitives import C_STORE
     from pynetdicom.transport import ThreadedAssociationServer
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 _PRIVATE_STORAGE = {
     "1.3.12.2.1107.5.9.1": "SiemensCSANonImageStorage",
@@ -52,9 +52,9 @@ def _is_network(text: str) -> str:
     return text
 
 
-AeTitle = Annotated[str, Field(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
+_AeTitle = Annotated[str, Field(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
 """PS3.5 6.2: at most 16 characters, no backslash, no leading or trailing space."""
-Network = Annotated[str, AfterValidator(_is_network)]
+_Network = Annotated[str, AfterValidator(_is_network)]
 
 
 class ListenerSettings(BaseModel):
@@ -62,14 +62,14 @@ class ListenerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ae_title: AeTitle = "KSPACE"
+    ae_title: _AeTitle = "KSPACE"
     any_called_ae: bool = False
     """True: answer to every called AE title (routes may tell them apart), not only to our own."""
     host: str = "127.0.0.1"
     port: int = Field(default=11112, ge=0, le=65_535)
     """0: any free port."""
-    allowed_ae: tuple[AeTitle, ...] = ()
-    allowed_ip: tuple[Network, ...] = ()
+    allowed_ae: tuple[_AeTitle, ...] = ()
+    allowed_ip: tuple[_Network, ...] = ()
     """Addresses or networks, ``10.1.2.3`` or ``10.1.2.0/24``."""
     max_associations: int = Field(default=16, ge=1, le=256)
     idle_s: float = Field(default=60.0, gt=0)
@@ -161,7 +161,7 @@ class Listener:
         except OSError as error:
             where = f"{address[0]}:{address[1]}"
             raise ConfigError(f"The DICOM port {where} cannot be opened ({error.strerror}). Choose another.") from error
-        log.info("listener.started", port=self.port, ae_title=self._settings.ae_title)
+        _log.info("listener.started", port=self.port, ae_title=self._settings.ae_title)
 
     def stop(self, *, grace_s: float = _GRACE_S) -> None:
         """Take no new connection, let stores under way end for so long, then close the rest."""
@@ -172,7 +172,7 @@ class Listener:
         is_idle = self._intake.wait_idle(grace_s)
         for association in server.active_associations:
             association.abort()
-        log.info("listener.stopped", is_idle=is_idle)
+        _log.info("listener.stopped", is_idle=is_idle)
 
     def _opened(self, event: Event) -> None:
         event.assoc.dimse = Receiver(event.assoc, self._intake)
@@ -186,7 +186,7 @@ class Listener:
             event.assoc.kill()
 
     def _rejected(self, event: Event) -> None:
-        log.warning("association.refused", peer=event.assoc.requestor.address)
+        _log.warning("association.refused", peer=event.assoc.requestor.address)
 
     def _store(self, event: Event) -> int:
         request = cast("C_STORE", event.request)
@@ -197,11 +197,11 @@ class Listener:
                 status = self._take(incoming.settle(), request, event)
         except KspaceError as error:
             status = _status_of(error)
-            log.warning("instance.refused", code=error.code, status=f"{status:#06x}")
+            _log.warning("instance.refused", code=error.code, status=f"{status:#06x}")
         finally:
             # Anything else is a fault of ours: it goes on to pynetdicom, which answers with this very status.
             if status is Status.FAILED:
-                log.error("instance.failed", status=f"{status:#06x}")
+                _log.error("instance.failed", status=f"{status:#06x}")
         return status
 
     def _take(self, stored: Stored, request: "C_STORE", event: Event) -> Status:

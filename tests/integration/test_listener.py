@@ -44,6 +44,12 @@ class Folder:
         return status
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _dcmtk(requires) -> None:
+    for program in ("storescu", "echoscu", "dcmftest"):
+        requires(program)
+
+
 @pytest.fixture
 def inbox(tmp_path) -> Folder:
     return Folder(tmp_path / "kept")

@@ -1,4 +1,3 @@
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,11 +7,8 @@ from dicom.synthetic import SyntheticSeries
 
 
 @pytest.fixture(scope="session")
-def samples() -> Path:
-    given = os.environ.get("KSPACE_TEST_DATA")
-    if not given:
-        pytest.skip("KSPACE_TEST_DATA names no folder with real TWIX and DICOM samples")
-    return Path(given) / "twix"
+def samples(data_folder) -> Path:
+    return data_folder / "twix"
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from dicom.headers import describe
 from dicom.join import decide, index_keys
 from dicom.records import Certainty, Series
 from kspace.records import Measurement
+from kspace.twix.walk import Walker
 
 FOR = "1.3.12.2.1107.5.2.32.35287.1.20240322140748296.0.0.0"
 FIRST = 26_422_493
@@ -189,17 +190,40 @@ def test_what_shares_no_key_could_never_be_certain_by_itself(candidates):
             assert decide(RAW, [series]).certainty in {ASK, NONE}
 
 
-PAIRS = {107: (-222, 53, (18, 20, 56.2325), 256), 109: (-226, 55, (18, 23, 21.8325), 256)}
-UNPAIRED = {101: (-208, None, (18, 15, 53.725), 1)}
+REAL = {
+    "meas_MID00107_FID33064_sol12": 53,
+    "meas_MID00109_FID33066_sol13": 55,
+    "meas_MID00101_FID33058_ex01": None,
+}
 
 
-@pytest.mark.parametrize("mid", [*PAIRS, *UNPAIRED])
-def test_real_raw_files_find_their_real_series_and_no_other(samples, mid):
-    lprotid, number, (hour, minute, second), readouts = (PAIRS | UNPAIRED)[mid]
-    first = round(((hour * 60 + minute) * 60 + second) * 400)
-    measurement = replace(
-        RAW, mid=mid, protocol=None, lprotid=lprotid, ticks=array("I", range(first, first + readouts * 8, 8))
-    )
+@pytest.mark.parametrize("name", REAL)
+def test_real_raw_files_find_their_real_series_and_no_other(samples, real_series, name):
+    content = (samples / f"vb19-pairs/{name}.dat").read_bytes()
+    walker = Walker(len(content))
+    walker.feed(content)
+    assert walker.finish().verdict.is_whole
+    (measurement,) = walker.measurements
+    decision = decide(measurement, real_series.values())
+    number = REAL[name]
+    assert [real_series[uid].number for uid in decision.series_uids] == ([number] if number else [])
+    assert decision.certainty is (SURE if number else STUDY)
+    assert sum(bool(index_keys(measurement) & index_keys(s)) for s in real_series.values()) == 3
+
+
+def test_real_raw_files_of_other_scanners_and_days_find_nothing(samples, real_series):
+    others = [*samples.glob("streamed/*.dat"), *samples.glob("ve11*/*.dat")]
+    assert len(others) == 8
+    for path in others:
+        content = path.read_bytes()
+        walker = Walker(len(content))
+        walker.feed(content)
+        decision = decide(walker.measurements[-1], real_series.values())
+        assert decision.certainty is NONE, path.name
+
+
+@pytest.fixture(scope="module")
+def real_series(samples) -> dict[str, Series]:
     found: dict[str, Series] = {}
     for path in [*samples.glob("vb19-pairs/*.IMA"), *samples.glob("dicom-only/*.dcm")]:
         _, series, instance = describe(path)
@@ -207,7 +231,4 @@ def test_real_raw_files_find_their_real_series_and_no_other(samples, mid):
         found[series.series_uid] = replace(
             known, sop_uids=known.sop_uids | {instance.sop_uid}, ticks=known.ticks | set(instance.ticks)
         )
-    decision = decide(measurement, found.values())
-    assert [found[uid].number for uid in decision.series_uids] == ([number] if number else [])
-    assert decision.certainty is (SURE if number else STUDY)
-    assert sum(bool(index_keys(measurement) & index_keys(s)) for s in found.values()) == 3
+    return found
