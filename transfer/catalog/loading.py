@@ -82,9 +82,13 @@ def _raw(connection: Connection, row: RowMapping) -> RawDelivery:
     p = tables.part.c
     parts = connection.execute(select(tables.part).where(p.delivery_id == row["id"]).order_by(p.number)).mappings()
     d = tables.delivery.c
+    # A session that more DICOM has arrived for has no scan yet for the series of it: it counts once it is whole again.
     experiment = connection.execute(
         select(d.experiment).where(
-            d.kind == "dicom", d.study_id == row["study_id"], d.destination == row["destination"]
+            d.kind == "dicom",
+            d.study_id == row["study_id"],
+            d.destination == row["destination"],
+            d.state == DeliveryState.VERIFIED,
         )
     ).scalar()
     return RawDelivery(
