@@ -22,6 +22,7 @@ from transfer.config import load_config
 
 _TICK_8_AM = 8 * 3600 * 400
 _SHORT_S = 0.05
+_AGAIN_S = 0.3
 _RELAY = """\
 [relay]
 name = "box"
@@ -237,7 +238,7 @@ def send_until_taken(images: Sequence[Path], port: int, *, within_s: float) -> i
     while left and time.monotonic() < until:
         tries += 1
         left = send(left, port)
-        threading.Event().wait(_SHORT_S if left else 0)
+        threading.Event().wait(_AGAIN_S if left else 0)
     assert not left, f"{len(left)} images were never taken"
     return tries
 
