@@ -38,6 +38,8 @@ class KspaceError(Exception):
     retry: ClassVar[Retry] = Retry.LATER
     pauses: ClassVar[bool] = False
     """True where it is not the item's fault: its whole source, spool or destination is left alone for a while."""
+    pause_s: ClassVar[float | None] = None
+    """How long that while is; None: short at first, longer each time."""
 
 
 class BadInput(KspaceError):

@@ -5,10 +5,10 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from dicom.listener import ListenerSettings
-from hardware.pools import PoolSettings
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from dicom.listener import ListenerSettings
+from hardware.pools import PoolSettings
 from kspace import sources
 from kspace.errors import ConfigError
 from kspace.registry import plugins

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from dicom.headers import route_hints
 from dicom.listener import Received, Status
-
 from kspace.clock import Clock
 from kspace.container import sync_folder
 from kspace.errors import SpoolError

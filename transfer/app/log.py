@@ -2,7 +2,9 @@
 
 import logging
 import sys
+import traceback
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any, Literal
 
 import structlog
@@ -15,16 +17,14 @@ def set_up_logs(style: Literal["text", "json"], *, is_quiet: bool = False) -> No
     render: Any = (
         structlog.processors.JSONRenderer()
         if style == "json"
-        else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _without_patients,
-            structlog.processors.format_exc_info if style == "json" else _as_it_is,
+            _where,
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL if is_quiet else logging.INFO),
@@ -41,5 +41,9 @@ def _without_patients(_logger: object, _method: str, event: MutableMapping[str, 
     return event
 
 
-def _as_it_is(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _where(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Say where an error happened, without its text or any value: either might name somebody."""
+    if event.pop("exc_info", None):
+        frames = traceback.extract_tb(sys.exc_info()[2])
+        event["where"] = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames]
     return event

@@ -1,16 +1,18 @@
 """Builds the relay from its configuration: the one place that knows every part."""
 
+import fcntl
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 from dicom.listener import Listener
+from hardware import sinks
 from hardware.pools import Pool
 from hardware.records import PoolMode
-
-from hardware import sinks
 from kspace import sources
 from kspace.clock import Clock, SystemClock
+from kspace.errors import ConfigError
 from kspace.registry import plugins
 from kspace.sources import Source
 from kspace.sources.limiting import LimitedSource, Limiter
@@ -43,10 +45,12 @@ class Box:
         self.database = Database(relay.catalog_url)
         self.database.migrate()
         self.pool = Pool(relay.spool, config.pool)
+        self._locks = ExitStack()
 
     def close(self) -> None:
-        """Close the catalog."""
+        """Close the catalog and let others have the folder."""
         self.database.close()
+        self._locks.close()
 
     def sources(self) -> dict[str, tuple[str, Source]]:
         """Return every source by its name (``scanner/1``…), with its scanner's name; each behind its limiter."""
@@ -68,7 +72,12 @@ class Box:
         }
 
     def engine(self) -> Engine:
-        """Return the engine, not started."""
+        """Return the engine, not started.
+
+        Raises:
+            ConfigError: one works on this folder already; two would read a scanner at once.
+        """
+        self._claim("engine")
         found = self.sources()
         store = Store(
             self.database, clock=self.clock, machine=self.config.relay.name, backoff_s=self.config.relay.backoff_s
@@ -85,7 +94,12 @@ class Box:
         )
 
     def listener(self) -> Listener:
-        """Return the DICOM listener, not started."""
+        """Return the DICOM listener, not started.
+
+        Raises:
+            ConfigError: one works on this folder already.
+        """
+        self._claim("listener")
         relay = self.config.relay
         inbox = CatalogInbox(
             self.database,
@@ -96,6 +110,17 @@ class Box:
             quiet_s=self.config.dicom.quiet_s,
         )
         return Listener(self.config.dicom, inbox=inbox, folder=relay.spool / "incoming", is_open=self._takes_more)
+
+    def _claim(self, part: str) -> None:
+        """Lock a file for as long as this process lives: the kernel frees it even after SIGKILL."""
+        lock = self._locks.enter_context((self.config.relay.folder / f"{part}.lock").open("a"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            folder = self.config.relay.folder
+            raise ConfigError(
+                f"Another {part} works on {folder} already; stop it first, or give this one its own."
+            ) from error
 
     def _takes_more(self) -> bool:
         return self.pool.mode() is PoolMode.NORMAL

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from dicom.join import index_keys
 from sqlalchemy import Connection, and_, insert, select, update
 
+from dicom.join import index_keys
 from dicom.records import Instance, Series, Study
 from transfer.catalog import documents, tables
 from transfer.catalog.database import Database

@@ -139,7 +139,8 @@ class Store:
             if row is None:
                 return False
             if error.pauses:
-                until_at = self._pause(connection, _culprit(error, claim, row, self._machine), str(error), now)
+                what = _culprit(error, claim, row, self._machine)
+                until_at = self._pause(connection, what, error, now)
                 self._give_back(connection, table, row, {"reason": str(error), "due_at": until_at})
                 return True
             failures = row["failures"] + 1
@@ -191,14 +192,15 @@ class Store:
         reads_source = table.c.state.in_([CaptureState.FOUND, CaptureState.SETTLED])
         return or_(and_(reads_source, of_source), and_(table.c.state == CaptureState.SETTLED, of_spool))
 
-    def _pause(self, connection: Connection, what: str, reason: str, now: datetime) -> datetime:
+    def _pause(self, connection: Connection, what: str, error: KspaceError, now: datetime) -> datetime:
         p = tables.pause.c
         failures = connection.execute(select(p.failures).where(p.what == what)).scalar() or 0
-        until_at = now + timedelta(seconds=min(self._backoff_s * 2 ** (failures + 1), _LONGEST_PAUSE_S))
-        values = {"what": what, "until_at": until_at, "reason": reason, "failures": failures + 1}
+        pause_s = error.pause_s or min(self._backoff_s * 2 ** (failures + 1), _LONGEST_PAUSE_S)
+        until_at = now + timedelta(seconds=pause_s)
+        values = {"what": what, "until_at": until_at, "reason": str(error), "failures": failures + 1}
         if connection.execute(update(tables.pause).where(p.what == what).values(values)).rowcount == 0:
             self._database.insert_new(connection, tables.pause, values)
-        raise_alert(connection, key=f"pause:{what}", severity="warning", text=reason, at=now)
+        raise_alert(connection, key=f"pause:{what}", severity="warning", text=str(error), at=now)
         return until_at
 
     def _end_pauses(self, connection: Connection, claim: Claim, row: RowMapping, now: datetime) -> None:

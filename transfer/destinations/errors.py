@@ -15,6 +15,7 @@ class Unauthorized(DestinationError):
 
     code = "unauthorized"
     pauses = True
+    pause_s = 900.0  # XNAT locks an account after 20 failures in an hour (SiteConfigPreferences)
 
 
 class Forbidden(DestinationError):

@@ -2,7 +2,6 @@
 
 from hardware.pools import Pool
 from hardware.records import PoolMode
-
 from kspace.clock import Clock
 from transfer.catalog.database import Database
 from transfer.catalog.notices import clear_alert, raise_alert

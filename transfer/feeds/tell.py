@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from hardware.records import Alert, Severity
 from sqlalchemy import select, update
 
+from hardware.records import Alert, Severity
 from hardware.sinks import Sink
 from kspace.clock import Clock
 from transfer.catalog import tables

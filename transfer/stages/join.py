@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from dicom.join import decide, index_keys
-
 from dicom.records import Certainty, Decision, Series
 from kspace.clock import Clock
 from transfer.records import Capture, Done, Held, Joined, Later, Outcome

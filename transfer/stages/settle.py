@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from kspace.twix.header import read_head
-from kspace.twix.walk import quick_check
-
 from kspace.clock import Clock
 from kspace.records import Measurement, Verdict
 from kspace.settle import Damaged, Growing, is_quiet, judge
 from kspace.sources import Source
+from kspace.twix.header import read_head
+from kspace.twix.walk import quick_check
 from transfer.records import Capture, Changed, Done, Held, Later, Outcome, Settled
 from transfer.selection import Rule, choose_capture
 

@@ -1,6 +1,5 @@
 """HTTP to XNAT: credentials, errors by status, multipart bodies. What XNAT does is cited from NrgXnat/xnat."""
 
-import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -57,7 +56,7 @@ class XnatClient:
         self._settings = settings
         self._http = httpx.Client(
             base_url=settings.url.rstrip("/"),
-            auth=(settings.user, settings.password.reveal()),
+            auth=self._credentials(),
             # A browser-like User-Agent would be asked for CSRF tokens (SecureAction#isCsrfTokenOk).
             headers={"User-Agent": f"kspace-relay/{version('kspace-relay')}", "Accept": "*/*"},
             timeout=httpx.Timeout(settings.timeout_s, connect=20.0),
@@ -146,6 +145,9 @@ class XnatClient:
         """Close the connections."""
         self._http.close()
 
+    def _credentials(self) -> tuple[str, str]:
+        return self._settings.user, self._settings.password.reveal()
+
     @property
     def _name(self) -> str:
         return f"Destination {self._settings.name}"
@@ -162,20 +164,15 @@ class XnatClient:
         status = answer.status_code
         if status in _GATEWAY:
             return self._down(f"status {status}")
+        if status == httpx.codes.UNAUTHORIZED:
+            self._http.auth = self._credentials()  # for the next time: somebody may have changed the file
         if status in _EXPLAINED:
             kind, what = _EXPLAINED[status]
             return kind(f"{self._name} {what.format(user=self._settings.user, safe=_SAFE, waits=_WAITS)}")
-        said = f"status {status}{_heading(answer)}"
+        # What the server says may name somebody, so only the status is told on.
         if status >= httpx.codes.INTERNAL_SERVER_ERROR:
-            return DestinationError(f"{self._name} failed ({said}); the relay looks what arrived and tries again.")
-        return Refused(f"{self._name} refused ({said}). {_SAFE} See its log, then retry.")
+            return DestinationError(f"{self._name} failed (status {status}); the relay looks and tries again.")
+        return Refused(f"{self._name} refused (status {status}). {_SAFE} See its log, then retry.")
 
     def _down(self, how: str) -> DestinationDown:
-        return DestinationDown(
-            f"{self._name} does not answer as it should ({how}). {_WAITS}")
-
-
-def _heading(answer: httpx.Response) -> str:
-    """The reason in Restlet's status page, unless it could name somebody."""
-    found = re.search(r"<h3>([A-Za-z .,'-]{1,120})</h3>", answer.text) if answer.is_closed else None
-    return f": {found[1].strip()}" if found else ""
+        return DestinationDown(f"{self._name} does not answer as it should ({how}). {_WAITS}")
