@@ -98,9 +98,9 @@ def _why(line: Line) -> str:
 
 
 def _keep(demonstration: Demonstration, stop: threading.Event) -> None:
-    console.print(f"Still running. Look at {demonstration.url} or, in another terminal:")
-    console.print(f"  kspace status -c {demonstration.config_path}", soft_wrap=True)
     try:
+        console.print(f"Still running. Look at {demonstration.url} or, in another terminal:")
+        console.print(f"  kspace status -c {demonstration.config_path}", soft_wrap=True)
         stop.wait()
     except KeyboardInterrupt:
         console.print("Ended.")
