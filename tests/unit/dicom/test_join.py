@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dicom.clue import Clue, Strength
 from dicom.headers import describe
-from dicom.join import decide, index_keys
-from dicom.records import Certainty, Series
+from dicom.join import decide, default_clues, index_keys
+from dicom.records import Certainty, Evidence, Level, Series, Weight
 from kspace.records import Measurement
 from kspace.twix.walk import Walker
 
@@ -129,6 +130,23 @@ def test_rule(name):
     assert decision.reason.endswith(".")
     if certainty in {SURE, STUDY}:
         assert decision.study_uid == "1.2"
+
+
+class Doubt(Clue):
+    """A strong clue of somebody else's, which contradicts every series."""
+
+    name = "doubt"
+    level = Level.MEASUREMENT
+    strength = Strength.STRONG
+
+    def judge(self, measurement: Measurement, series: Series) -> Evidence:  # noqa: ARG002 -- the port
+        return Evidence(clue=self.name, level=self.level, weight=Weight.CONTRADICTS, detail="not this one")
+
+
+def test_a_third_strong_clue_can_put_two_in_doubt():
+    decision = decide(RAW, [FIT], [*default_clues(), Doubt()])
+    assert decision.certainty is ASK
+    assert "not this one" in decision.reason
 
 
 def test_the_reason_names_what_agrees():
