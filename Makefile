@@ -37,7 +37,7 @@ lint: $(VENV)/.wheel
 	@$(BIN)/lint-imports --no-cache >$(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 
 dev: $(VENV)/.locked
-	@$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	@$(BIN)/pip install -qq --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.wheel
 	@$(BIN)/pre-commit install >/dev/null
 	@echo "editable install and commit hooks are ready in $(VENV); make test puts the wheel back"
@@ -55,11 +55,11 @@ $(VENV)/.locked: requirements.lock
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { $(call debian,python3-venv); }
 	@echo "install the locked dependencies into $(VENV)"
 	@python3 -m venv $(VENV)
-	@$(BIN)/pip install -q --require-hashes -r requirements.lock
+	@$(BIN)/pip install -qq --require-hashes -r requirements.lock
 	@touch $@
 
 # The wheel is what is tested and what the demo runs, never the source tree.
 $(VENV)/.wheel: $(VENV)/.locked $(SOURCES)
 	@echo "build and install the wheel"
-	@$(BIN)/pip install -q --no-deps --no-build-isolation .
+	@$(BIN)/pip install -qq --no-deps --no-build-isolation .
 	@touch $@

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import structlog
 
 _DEBIAN_POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
@@ -26,6 +27,13 @@ def pytest_runtest_makereport(item, call):
         report.outcome = "failed"
         report.longrepr = f"KSPACE_REQUIRE_ALL is set, so this may not be skipped. {reason}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    """Leave no test the log set-up of a command that ran in the test before it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
