@@ -22,7 +22,7 @@ class Verdict(StrEnum):
     COMPLETE_STREAMED = "complete streamed"
     """Written by a sender inside the reconstruction; ends with its end marker."""
     SUSPECT_HOLE = "suspect hole"
-    """Walks as complete, but a run of 512 or more zero bytes lies inside samples."""
+    """Walks as complete, but a run of 512 or more zero bytes lies inside headers or samples."""
     NOT_TWIX = "not TWIX"
     HEADER_CUT = "header cut"
     CUT_IN_READOUT = "cut in readout"

@@ -91,11 +91,16 @@ class Walker:
         self._streamed = False
         self.header_edges: tuple[int, ...] = ()
         self._border = 0
+        self._data_end = 0
+        """Where the last end marker that was read ends."""
 
     @property
     def border(self) -> int:
         """The greatest offset fed so far at which a block ends; behind damage every cut is as good."""
-        return self._fed if self._audit is not None else min(self._border, self._fed)
+        if self._audit is not None:
+            return self._fed
+        reached = self._next if self._step == self._block else self._data_end
+        return reached if reached <= self._fed else self._border
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:
@@ -163,12 +168,14 @@ class Walker:
         self.header_edges += (slot.offset, end)
         self._scanned_to = end
         self._zeros.restart()
+        self._zeros.feed(memoryview(head), at=slot.offset)
         return self._go_on(end, self._block)
 
     def _block(self, view: memoryview, base: int) -> bool:  # noqa: PLR0911 -- one return a verdict
         mdh, at, limit = self._mdh, self._next, self._limit()
         if at + mdh.smallest > limit:
             return self._no_block(at, limit)
+        self._border = at
         if (head := self._peek(view, base, mdh.smallest)) is None:
             return False
         dma, uid, counter, tick = _WORDS.unpack_from(head)
@@ -192,7 +199,7 @@ class Walker:
         self._alike = self._alike + 1 if self._shape == (samples, channels) else 0
         self._shape = (samples, channels)
         self._ticks.append(tick)
-        self._next, self._held, self._border = at + size, b"", at + size
+        self._next, self._held = at + size, b""
         if self._alike >= _WORTH_A_RUN:
             self._run(view, base, size, limit)
         return True
@@ -217,7 +224,7 @@ class Walker:
         )
         taken = count if alike.all() else int(alike.argmin())
         self._ticks.frombytes(words[:taken, 3].astype(np.uint32).tobytes())
-        self._next = self._border = at + taken * size
+        self._next = at + taken * size
 
     def _acqend(self, view: memoryview, base: int, *, dma: int, uid: int, counter: int, channels: int) -> bool:  # noqa: PLR0913 -- the fields of the end marker
         at, mdh = self._next, self._mdh
@@ -236,7 +243,7 @@ class Walker:
             return self._end(Verdict.CONTRADICTION, at, "The directory promises another length than the data have.")
         if not is_streamed and dma != mdh.native_end:
             return self._end(Verdict.CONTRADICTION, at, "The end marker gives itself an unknown length.")
-        self._border = end
+        self._data_end = end
         if len(self._found) < len(self._slots):
             return self._go_on(self._slots[len(self._found)].offset, self._header)
         return self._go_on(end, self._tail)
@@ -261,8 +268,6 @@ class Walker:
 
     def _go_on(self, at: int, step: Callable[[memoryview, int], bool]) -> bool:
         self._next, self._step, self._held = at, step, b""
-        if step == self._block:
-            self._border = max(self._border, at)
         return True
 
     def _limit(self) -> int:
@@ -316,7 +321,7 @@ class Walker:
         return self._audit or self._judge_tail()
 
     def _judge_tail(self) -> Audit:
-        end = self._border
+        end = self._data_end
         if self._mdh is VB_MDH:
             # A sender in the reconstruction was seen to leave one empty header behind its end marker.
             padded = end + VB_MDH.channel_header if self._streamed else end
@@ -327,7 +332,7 @@ class Walker:
             return Audit(verdict=Verdict.CONTRADICTION, position=end, reason=reason)
         if self._zeros.found is not None:
             at, length = self._zeros.found
-            reason = f"{length} zero bytes in a row inside samples at byte {at}; no scanner writes that."
+            reason = f"{length} zero bytes in a row at byte {at}; no scanner writes that into headers or samples."
             return Audit(verdict=Verdict.SUSPECT_HOLE, position=at, reason=reason)
         return _whole(Verdict.COMPLETE_STREAMED if self._streamed else Verdict.COMPLETE_NATIVE, self._size)
 

@@ -1,10 +1,10 @@
-"""Finds long runs of zero bytes in a stream: holes that a parallel or resumed copy left inside samples."""
+"""Finds long runs of zero bytes in a stream: holes that a parallel or resumed copy left inside headers or samples."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 _SUSPECT = 512
-"""The longest run inside the readouts of real files is 68 bytes."""
+"""The longest run inside the readouts of real files is 68 bytes, inside their headers 17."""
 _STRIDE = 128
 """Every run of `_SUSPECT` zero bytes covers three words at this distance; shorter ones hardly ever do."""
 _WORD = 8

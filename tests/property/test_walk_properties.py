@@ -34,6 +34,7 @@ class Whole:
     """A whole file of one measurement, and where its parts stand (bytes)."""
 
     data: bytes
+    header: int
     first: int
     size: int
     readouts: int
@@ -52,7 +53,7 @@ class Whole:
         is_vb = found.baseline == "VB"
         per_channel = (128 if is_vb else 32) + 8 * found.samples
         size = (0 if is_vb else 192) + found.channels * per_channel
-        return cls(data, found.offset + found.header_bytes, size, found.readouts, is_vb)
+        return cls(data, found.offset, found.offset + found.header_bytes, size, found.readouts, is_vb)
 
 
 def _cut(whole: Whole, random: np.random.Generator) -> bytes:
@@ -70,9 +71,10 @@ def _zero_tail(whole: Whole, random: np.random.Generator) -> bytes:
 
 
 def _hole(whole: Whole, random: np.random.Generator) -> bytes:
-    """Zero 1 KiB and more that begin among the readouts, as parallel and resumed copies leave it."""
+    """Zero 1 KiB and more, in the header's text or among the readouts, as parallel and resumed copies leave it."""
     length = int(random.integers(1024, 8192))
-    at = int(random.integers(whole.first, whole.end_marker - 1024 + 1))
+    start = int(random.choice([whole.header, whole.first]))
+    at = int(random.integers(start, whole.end_marker - 1024 + 1))
     end = min(at + length, len(whole.data))
     return whole.data[:at] + bytes(end - at) + whole.data[end:]
 
@@ -86,7 +88,10 @@ def _swapped(whole: Whole, random: np.random.Generator) -> bytes:
 
 
 def _flipped(whole: Whole, random: np.random.Generator) -> bytes:
-    """Flip a bit of what a readout says of itself: MeasUID, ScanCounter, its sort, samples, channels."""
+    """Flip a bit of what a readout says of itself: MeasUID, ScanCounter, its sort, samples, channels.
+
+    Not in the last one: a streamed file would not show that it turned from a readout into synchronous data.
+    """
     mask, samples, channels = (20, 28, 30) if whole.is_vb else (40, 48, 50)
     bits = [
         *range(32, 96),
@@ -97,7 +102,7 @@ def _flipped(whole: Whole, random: np.random.Generator) -> bytes:
     ]
     bit = int(random.choice(bits))
     data = bytearray(whole.data)
-    data[whole.first + whole.size * int(random.integers(0, whole.readouts)) + bit // 8] ^= 1 << bit % 8
+    data[whole.first + whole.size * int(random.integers(0, whole.readouts - 1)) + bit // 8] ^= 1 << bit % 8
     return bytes(data)
 
 

@@ -154,6 +154,14 @@ def test_a_hole_inside_samples_is_suspect(written, walk):
     assert at - 8 < audit.position <= at
 
 
+def test_a_hole_inside_the_header_is_suspect(written, walk):
+    data = bytearray(written(SPECS["VD native"]))
+    data[DIRECTORY + 3000 : DIRECTORY + 4100] = bytes(1100)
+    audit, _ = walk(bytes(data))
+    assert (audit.verdict, audit.position) == (Verdict.SUSPECT_HOLE, DIRECTORY + 3000)
+    assert walk(bytes(data), cuts=range(1, len(data), 501))[0] == audit
+
+
 @pytest.mark.parametrize("length", [512, 520, 700, 1024, 4096])
 def test_a_hole_is_found_wherever_the_feed_is_cut(written, walk, length):
     spec = Synthetic(readouts=3, channels=1, samples=2048)
@@ -195,14 +203,16 @@ def test_a_walk_that_was_not_fed_to_the_end_is_not_whole(written):
     assert walker.finish().verdict is Verdict.CUT_IN_READOUT
 
 
-def test_the_border_is_a_readout_end_and_header_edges_are_told(written, walk):
+@pytest.mark.parametrize("more", [0, 1, 100, 191, 192, 500, 767])
+@pytest.mark.parametrize("count", [0, 3, 7, 8])
+def test_the_border_is_a_readout_end_and_header_edges_are_told(written, walk, count, more):
     spec = SPECS["VD native"]
     data = written(spec)
     first, size = _header_end(data, walk), _readout_size(spec)
     walker = Walker(len(data))
-    walker.feed(data[: first + 3 * size + 100])
-    assert walker.border == first + 3 * size
-    assert walker.header_edges == (DIRECTORY, DIRECTORY, first)
+    walker.feed(data[: first + count * size + more])
+    assert walker.border == first + count * size
+    assert set(walker.header_edges) == {DIRECTORY, first}
 
 
 @pytest.mark.parametrize("junk", [b"", b"x", bytes(20_000), b"\x89PNG\r\n\x1a\n" * 2000, b"PK\x03\x04" * 9000])
