@@ -11,6 +11,7 @@ from dicom.listener import ListenerSettings
 from hardware.pools import PoolSettings
 from kspace import sources
 from kspace.errors import ConfigError
+from kspace.paths import AbsolutePath
 from kspace.registry import plugins
 from transfer import destinations
 from transfer.routing import Route
@@ -28,7 +29,7 @@ class Relay(_Model):
     """The box itself: its name in the catalog, and its folder on a local disk."""
 
     name: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,64}$")
-    folder: Path
+    folder: AbsolutePath
     catalog: str | None = None
     """None: a SQLite file in the folder. Several boxes: postgresql+psycopg://…; the password by PGPASSFILE."""
     workers: int = Field(default=4, ge=1, le=64)
@@ -115,7 +116,7 @@ class Config(_Model):
 
 
 def load_config(path: Path) -> Config:
-    """Read and check the configuration; relative folders in it are relative to its own place.
+    """Read and check the configuration.
 
     Raises:
         ConfigError: it cannot be read, with every mistake in it on a line of its own.

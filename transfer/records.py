@@ -167,6 +167,15 @@ class PackedUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Twin:
+    """The very bytes of another capture, which goes on for both."""
+
+    state: ClassVar[CaptureState] = CaptureState.SKIPPED
+    packed: Packed
+    other: int
+
+
+@dataclass(frozen=True, slots=True)
 class Joined:
     """The join is certain of the study, and of the series where it names one."""
 
@@ -240,7 +249,9 @@ class Archived:
     instances: int
 
 
-Result = Settled | Changed | PackedUp | Joined | Planned | Released | Retired | Sent | SendAgain | Verified | Archived
+Result = (
+    Settled | Changed | PackedUp | Twin | Joined | Planned | Released | Retired | Sent | SendAgain | Verified | Archived
+)
 
 
 def kind_of(record: Record) -> Kind:

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from kspace.errors import ConfigError
+from kspace.paths import AbsolutePath
 
 
 class Secret(BaseModel):
@@ -13,7 +14,7 @@ class Secret(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    file: Path | None = None
+    file: AbsolutePath | None = None
     env: str | None = None
 
     @model_validator(mode="after")

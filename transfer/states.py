@@ -40,7 +40,7 @@ _C, _D = CaptureState, DeliveryState
 
 TRANSITIONS: Final[dict[CaptureState | DeliveryState, frozenset[CaptureState | DeliveryState]]] = {
     _C.FOUND: frozenset({_C.FOUND, _C.SETTLED, _C.SKIPPED, _C.HELD}),
-    _C.SETTLED: frozenset({_C.PACKED, _C.FOUND, _C.HELD}),
+    _C.SETTLED: frozenset({_C.PACKED, _C.SKIPPED, _C.FOUND, _C.HELD}),
     _C.SKIPPED: frozenset({_C.FOUND}),
     _C.PACKED: frozenset({_C.MATCHED, _C.HELD}),
     _C.MATCHED: frozenset({_C.PLANNED, _C.RELEASED, _C.FOUND, _C.HELD}),

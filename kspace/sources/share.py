@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from kspace.errors import FileUnreadable, FileVanished, SourceError
+from kspace.paths import AbsolutePath
 from kspace.records import SourceFile
 from kspace.registry import Plugin
 
@@ -21,7 +21,7 @@ class ShareSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: Path
+    path: AbsolutePath
     patterns: tuple[str, ...] = Field(default=("*.dat",), min_length=1)
 
 

@@ -51,6 +51,8 @@ subject = "phantom"
 name = "all"
 project = "QC"
 """
+_FIRST = "meas_MID00109_FID33066_sol13.dat"
+_SAME = "again/meas_MID00109_FID33066_sol13.dat"
 _TWIN = "meas_MID00107_FID33064_sol12_again.dat"
 
 
@@ -67,6 +69,9 @@ def delivered(data_folder, requires, tmp_path_factory):
     twin = bytearray((share / "meas_MID00107_FID33064_sol12.dat").read_bytes())
     twin[600_000] ^= 1
     (share / _TWIN).write_bytes(twin)
+    # An export made twice: the same bytes under another name.
+    (share / "again").mkdir()
+    shutil.copy(share / "meas_MID00109_FID33066_sol13.dat", share / _SAME)
     (folder / "password").write_text("secret\n")
     settings = SandboxSettings(
         users=(User(name="relay", password="secret", roles={"QC": "member"}),),
@@ -99,9 +104,7 @@ def _stories(box):
 def _wait(box):
     pause = threading.Event()
     for _ in range(400):
-        if len(states := {s["path"]: s["state"] for s in _stories(box).values()}) == 4 and set(states.values()) == {
-            "delivered"
-        }:
+        if sorted(s["state"] for s in _stories(box).values()) == [*4 * ["delivered"], "skipped"]:
             return
         pause.wait(0.1)
     with box.database.read() as connection:
@@ -112,13 +115,15 @@ def _wait(box):
     ("name", "scan"),
     [
         ("meas_MID00107_FID33064_sol12.dat", "53"),
-        ("meas_MID00109_FID33066_sol13.dat", "55"),
+        (_FIRST, "55"),
         (_TWIN, "53"),
     ],
 )
 def test_raw_data_reach_the_scan_of_their_series_and_verify(delivered, name, scan):
     _, stories, share = delivered
     story = stories[name]
+    if name == _FIRST and story["state"] == "skipped":
+        story = stories[_SAME]  # whichever of the two copies was read first
     (sent,) = story["deliveries"]
     assert sent["state"] == "verified"
     assert f"/scans/{scan}/resources/KSPACE" in sent["place"]
@@ -155,9 +160,19 @@ def test_two_raw_files_of_one_scan_share_no_folder(delivered):
     assert folders[0] != folders[1]
 
 
+def test_an_export_made_twice_is_delivered_once(delivered):
+    _, stories, _ = delivered
+    same, first = (stories[n] for n in (_SAME, _FIRST))
+    skipped, kept = (same, first) if same["state"] == "skipped" else (first, same)
+    assert skipped["reason"] == f"The same bytes as capture {kept['id']}, which goes on for both."
+    assert (len(skipped["deliveries"]), len(kept["deliveries"])) == (0, 1)
+
+
 def test_restore_gives_back_every_original_byte(delivered, tmp_path):
     config, stories, share = delivered
     for name, story in stories.items():
+        if story["state"] == "skipped":
+            continue
         target = tmp_path / name
         said = CliRunner().invoke(app, ["restore", str(story["id"]), "-o", str(target), "-c", str(config)])
         assert said.exit_code == 0, said.output
@@ -166,7 +181,7 @@ def test_restore_gives_back_every_original_byte(delivered, tmp_path):
 
 def test_verify_asks_the_archive_again(delivered):
     config, stories, _ = delivered
-    number = str(stories["meas_MID00109_FID33066_sol13.dat"]["id"])
+    number = str(stories["meas_MID00107_FID33064_sol12.dat"]["id"])
     said = CliRunner().invoke(app, ["verify", number, "--deep", "-c", str(config)])
     assert said.exit_code == 0, said.output
     assert "as on the scanner" in said.output

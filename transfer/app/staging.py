@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from kspace.clock import Clock
+from kspace.errors import ConfigError
 from kspace.sources import Source
 from transfer import destinations
 from transfer.catalog.arrivals import find_candidates
 from transfer.catalog.database import Database
+from transfer.catalog.inventory import find_twin
 from transfer.config import Config, settings_of
 from transfer.engine import Stage
 from transfer.receipts import Signer
@@ -21,6 +23,8 @@ from transfer.stages.retire import retire
 from transfer.stages.send import send
 from transfer.stages.settle import settle
 from transfer.stages.verify import verify
+
+T = TypeVar("T")
 
 
 def stages(
@@ -41,17 +45,18 @@ def stages(
     return {
         "settle": lambda capture, _: settle(
             capture,
-            source=sources[capture.source][1],
+            source=_known(sources, capture.source)[1],
             rules=rules,
             clock=clock,
-            quiet_s=own[capture.scanner].quiet_s,
-            patience_s=own[capture.scanner].patience_s,
+            quiet_s=_known(own, capture.scanner).quiet_s,
+            patience_s=_known(own, capture.scanner).patience_s,
         ),
         "pack": lambda capture, progress: pack(
             capture,
-            source=sources[capture.source][1],
+            source=_known(sources, capture.source)[1],
             spool=spool,
             chunk_bytes=relay.chunk_bytes,
+            twin_of=partial(find_twin, database),
             progress=progress,
         ),
         "join": lambda capture, _: join(
@@ -68,11 +73,11 @@ def stages(
         ),
         "retire": lambda capture, _: retire(capture, clock=clock, keep_s=relay.keep_s),
         "send": lambda delivery, progress: send(
-            delivery, archive=archives[delivery.destination], spool=spool, rules=rules, progress=progress
+            delivery, archive=_known(archives, delivery.destination), spool=spool, rules=rules, progress=progress
         ),
         "verify": lambda delivery, progress: verify(
             delivery,
-            archive=archives[delivery.destination],
+            archive=_known(archives, delivery.destination),
             spool=spool,
             signer=signer,
             clock=clock,
@@ -80,13 +85,19 @@ def stages(
         ),
         "forward": lambda delivery, progress: forward(
             delivery,
-            archive=archives[delivery.destination],
+            archive=_known(archives, delivery.destination),
             spool=spool,
             clock=clock,
             quiet_s=quiet_s,
             progress=progress,
         ),
         "confirm": lambda delivery, progress: confirm(
-            delivery, archive=archives[delivery.destination], progress=progress
+            delivery, archive=_known(archives, delivery.destination), progress=progress
         ),
     }
+
+
+def _known(configured: Mapping[str, T], name: str) -> T:
+    if name not in configured:
+        raise ConfigError(f"The configuration no longer has {name!r}. Nothing is lost: put it back, then retry.")
+    return configured[name]

@@ -13,7 +13,7 @@ from dicom.records import Instance, Series, Study
 from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
 from transfer.catalog.loading import load_series
-from transfer.catalog.notices import RELAY, note, raise_alert
+from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
 from transfer.routing import Target
 from transfer.states import CaptureState, DeliveryState
 
@@ -201,6 +201,7 @@ def _wake_captures(connection: Connection, serial: str | None, due_at: datetime)
             .where(c.id == capture_id)
             .values(state=CaptureState.PACKED, due_at=due_at, held_from=None, held_code=None)
         )
+        clear_alert(connection, key=f"capture:{capture_id}", at=due_at)
         note(
             connection,
             at=due_at,

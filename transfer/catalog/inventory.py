@@ -50,6 +50,17 @@ def record_listing(  # noqa: PLR0913 -- the facts of one listing
     return news
 
 
+def find_twin(database: Database, sha256: str, capture_id: int) -> int | None:
+    """Return another capture that holds the same bytes, in the spool or verified in an archive."""
+    c = tables.capture.c
+    # The manifest tells that it was packed; what was skipped or released since then holds nothing any more.
+    holds = and_(c.manifest.is_not(None), c.state.not_in([CaptureState.SKIPPED, CaptureState.RELEASED]))
+    query = select(c.id).where(c.sha256 == sha256, c.id != capture_id, holds).order_by(c.id).limit(1)
+    with database.read() as connection:
+        found: int | None = connection.execute(query).scalar()
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     id: int

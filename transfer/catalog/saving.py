@@ -20,6 +20,7 @@ from transfer.records import (
     SendAgain,
     Sent,
     Settled,
+    Twin,
     Verified,
 )
 from transfer.selection import Choice
@@ -65,6 +66,13 @@ def _(result: PackedUp, connection: Connection, row: RowMapping, at: datetime) -
         "lane": None,
         "reason": result.packed.audit.reason,
     }
+
+
+@save.register
+def _(result: Twin, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
+    _set_measurements(connection, row["id"], result.packed.measurements)
+    reason = f"The same bytes as capture {result.other}, which goes on for both."
+    return {**_audit(result.packed.audit), "sha256": result.packed.sha256, "reason": reason}
 
 
 @save.register

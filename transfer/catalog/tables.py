@@ -110,7 +110,7 @@ capture = Table(
     Column("verdict", String(40)),
     Column("verdict_reason", Text),
     Column("verdict_position", BigInteger),
-    Column("sha256", String(64)),
+    Column("sha256", String(64), index=True),
     Column("stored_bytes", BigInteger),
     Column("manifest", LargeBinary),
     *_leases("capture"),

@@ -1,4 +1,4 @@
-"""The one place that deletes: packed files of captures that are retired or released, and nothing else."""
+"""The one place that deletes: packed files of captures that are retired, released or twins."""
 
 from pathlib import Path
 
@@ -9,7 +9,8 @@ from transfer.catalog import tables
 from transfer.catalog.database import Database
 from transfer.states import CaptureState
 
-_FREE = frozenset({CaptureState.RETIRED, CaptureState.RELEASED})
+_FREE = frozenset({CaptureState.RETIRED, CaptureState.RELEASED, CaptureState.SKIPPED})
+"""SKIPPED: a twin of another capture, which has a packed file of its own."""
 
 
 def sweep(*, spool: Path, database: Database) -> int:

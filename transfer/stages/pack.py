@@ -7,11 +7,22 @@ from kspace import pack as kspace_pack
 from kspace.manifest import harmless_name, write_manifest
 from kspace.records import Verdict
 from kspace.sources import Source
-from transfer.records import Capture, Changed, Done, Held, Outcome, PackedUp
+from transfer.records import Capture, Changed, Done, Held, Outcome, PackedUp, Twin
 
 
-def pack(capture: Capture, *, source: Source, spool: Path, chunk_bytes: int, progress: Callable[[], None]) -> Outcome:
+def pack(  # noqa: PLR0913 -- the ports
+    capture: Capture,
+    *,
+    source: Source,
+    spool: Path,
+    chunk_bytes: int,
+    twin_of: Callable[[str, int], int | None],
+    progress: Callable[[], None],
+) -> Outcome:
     """Pack the file, then see that it still is the one that was looked at, and that the walk found it whole.
+
+    ``twin_of`` returns the capture that already holds bytes of this SHA-256, but for the capture itself: an export
+    made twice is delivered once.
 
     Raises:
         SourceError: the share does not answer, or the file vanished or shrank.
@@ -39,5 +50,8 @@ def pack(capture: Capture, *, source: Source, spool: Path, chunk_bytes: int, pro
             f"the scanner, or take it as it is with `kspace retry {capture.id} --as-is`.",
             "damaged",
         )
+    twin = twin_of(packed.sha256, capture.id)
+    if twin is not None:
+        return Done(Twin(packed, twin))
     name = harmless_name(capture.file.path, packed.measurements)
     return Done(PackedUp(packed, write_manifest(packed, source_name=name)))

@@ -1,7 +1,7 @@
 """HTTP to XNAT: credentials, errors by status, multipart bodies. What XNAT does is cited from NrgXnat/xnat."""
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from typing import Any, Literal
 import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
-from kspace.errors import DestinationError
+from kspace.errors import ConfigError, DestinationError
 from transfer.destinations import Body
 from transfer.destinations.errors import DestinationDown, Forbidden, Missing, Refused, Unauthorized
 from transfer.secret import Secret
@@ -47,6 +47,21 @@ class XnatSettings(BaseModel):
     part_bytes: int = Field(default=256_000_000, ge=65_536, le=4_000_000_000)
     auto_archive: bool = True
     timeout_s: float = Field(default=300.0, gt=0)
+
+
+class _SignIn(httpx.Auth):
+    """Basic authentication (RFC 7617) whose password is read anew for each request: putting it right is enough."""
+
+    def __init__(self, settings: XnatSettings) -> None:
+        settings.password.reveal()
+        self._settings = settings
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        try:
+            password = self._settings.password.reveal()
+        except ConfigError as error:
+            raise Unauthorized(f"Destination {self._settings.name} cannot be signed in to. {_WAITS} {error}") from error
+        yield from httpx.BasicAuth(self._settings.user, password).auth_flow(request)
 
 
 class XnatClient:

@@ -123,6 +123,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("source_file_id", name=op.f("uq_capture_source_file_id")),
     )
     op.create_index("ix_capture_due", "capture", ["state", "due_at"], unique=False)
+    op.create_index(op.f("ix_capture_sha256"), "capture", ["sha256"], unique=False)
     op.create_index(
         "uq_capture_lane",
         "capture",
