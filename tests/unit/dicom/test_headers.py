@@ -144,6 +144,15 @@ def test_odd_values_are_taken_as_they_stand_without_a_warning(tmp_path, spec):
     assert series.number == 3
 
 
+def test_a_value_in_the_wrong_place_is_not_quoted(tmp_path, spec, caplog):
+    path = write_session(tmp_path, spec())[0]
+    path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"Secret^Name^Secret^\0", 1))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        _refusal(path)
+    assert "Secret" not in f"{caplog.text} {[str(w.message) for w in said]}"
+
+
 def test_names_in_other_alphabets_are_read():
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2", "1.3"
@@ -158,6 +167,14 @@ def test_characters_on_disk_follow_the_character_set(tmp_path, spec):
         dataset.SpecificCharacterSet, dataset.StudyDescription = charset, name
         dataset.save_as(tmp_path / "named.dcm")
         assert describe(tmp_path / "named.dcm")[0].description == name
+
+
+def test_comments_come_in_the_order_in_which_xnat_looks(tmp_path, spec):
+    dataset = pydicom.dcmread(write_session(tmp_path, spec(comments="Project:A"))[0])
+    dataset.AdditionalPatientHistory, dataset.StudyComments = "Project:C AA:true", "Project:B Subject:S"
+    study, _, _ = describe(dataset)
+    assert study.comments == ("Project:A", "Project:B Subject:S", "Project:C AA:true")
+    assert route_hints(study) == {"project": "A", "subject": "S", "aa": "true"}
 
 
 @pytest.mark.parametrize(
