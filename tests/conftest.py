@@ -8,6 +8,7 @@ import itertools
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from pathlib import Path
 import psycopg
 import pytest
 import structlog
+
+sys.path.append(str(Path(__file__).parents[1]))
+"""Last, so that `tests.…` can be imported and yet the installed wheel comes before the source tree."""
 
 _DEBIAN_POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
