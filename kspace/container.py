@@ -45,6 +45,8 @@ def decoded(chunk: Chunk, stored: bytes, decoders: dict[str, Codec]) -> bytes:
     """
     if len(stored) != chunk.stored_bytes or sha256(stored).hexdigest() != chunk.sha256:
         raise SpoolError(f"The stored chunk at byte {chunk.offset} is not the one that was written.")
+    if chunk.raw_bytes > MAX_CHUNK_BYTES:
+        raise SpoolError(f"The chunk at byte {chunk.offset} claims {chunk.raw_bytes} bytes; none is so long.")
     if chunk.codec not in decoders:
         decoders[chunk.codec] = codec_named(chunk.codec)
     raw = decoders[chunk.codec].decode(stored, raw_bytes=chunk.raw_bytes)
@@ -143,11 +145,11 @@ class PackedFile:
         for line in self._journal:
             try:
                 chunk = Chunk(**json.loads(line))
+                if chunk.offset != expected:
+                    return
+                expected += chunk.stored_bytes
             except (ValueError, TypeError):
                 return  # a torn last line
-            if chunk.offset != expected:
-                return
-            expected += chunk.stored_bytes
             yield chunk
 
     def _cut_off(self) -> None:

@@ -60,10 +60,7 @@ def read_manifest(document: bytes) -> Manifest:
         said = json.loads(document)
         if said["format"] != FORMAT or said["version"] != _VERSION:
             raise BadInput(f"The manifest is of version {said['version']!r}; this program reads {_VERSION}.")
-        chunks = tuple(
-            Chunk(offset=offset, raw_bytes=raw, stored_bytes=stored, codec=codec, sha256=digest)
-            for offset, raw, stored, codec, digest in said["chunks"]
-        )
+        chunks = tuple(_chunk(*row) for row in said["chunks"])
         return Manifest(size=said["source"]["size"], sha256=said["source"]["sha256"], chunks=chunks)
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput("This is no manifest of a capture; the data beside it is untouched.") from error
@@ -94,6 +91,12 @@ def unpack_ticks(runs: list[list[int]]) -> "array[int]":
         return array("I")
     steps = (step for step, count in runs[1:] for _ in range(count))
     return array("I", accumulate(steps, initial=runs[0][0]))
+
+
+def _chunk(offset: int, raw: int, stored: int, codec: str, digest: str) -> Chunk:
+    if not all(type(n) is int and n >= 0 for n in (offset, raw, stored)) or not isinstance(codec, str):
+        raise ValueError("a chunk's place and lengths are whole numbers, its codec is a name")
+    return Chunk(offset=offset, raw_bytes=raw, stored_bytes=stored, codec=codec, sha256=digest)
 
 
 def _described(measurement: Measurement) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Zstd:
             announced = zstandard.frame_content_size(stored)
             if announced != raw_bytes:
                 raise SpoolError(f"A zstd chunk announces {announced} bytes where the manifest says {raw_bytes}.")
-            return self._decompressor.decompress(stored, max_output_size=raw_bytes)
+            return self._decompressor.decompress(stored, max_output_size=raw_bytes, allow_extra_data=False)
         except zstandard.ZstdError as error:
             raise SpoolError("A zstd chunk does not decode: its stored bytes are damaged.") from error
 

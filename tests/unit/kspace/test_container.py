@@ -1,6 +1,7 @@
 """The packed file restores without this program, proves itself chunk by chunk, and is cut in parts of whole chunks."""
 
 import subprocess
+from hashlib import sha256
 from itertools import accumulate
 
 import pytest
@@ -78,6 +79,15 @@ def test_a_table_that_promises_another_length_is_found(packed):
     ]
     with pytest.raises(SpoolError):
         _unpacked(longer, packed.path.read_bytes())
+
+
+def test_a_chunk_that_claims_more_than_any_chunk_holds_is_refused_before_memory_is_taken():
+    bomb = zstandard.compress(bytes(MAX_CHUNK_BYTES + 1))
+    chunk = Chunk(
+        offset=0, raw_bytes=MAX_CHUNK_BYTES + 1, stored_bytes=len(bomb), codec="zstd", sha256=sha256(bomb).hexdigest()
+    )
+    with pytest.raises(SpoolError, match="claims"):
+        _unpacked([chunk], bomb)
 
 
 def test_replay_gives_back_every_chunk(packed):

@@ -57,11 +57,22 @@ def test_a_later_version_is_named():
         read_manifest(json.dumps(said).encode())
 
 
-@pytest.mark.parametrize("field", ["offset", "raw_bytes", "stored_bytes"])
-def test_a_chunk_table_with_a_broken_row_is_refused(field):
+@pytest.mark.parametrize(
+    "row",
+    [
+        [],
+        [0, 1, 1, "zstd"],
+        [0, "1", 1, "zstd", ""],
+        [-1, 1, 1, "zstd", ""],
+        [0, 1, None, "zstd", ""],
+        [0, 1, 1, [], ""],
+        7,
+    ],
+)
+def test_a_chunk_table_with_a_broken_row_is_refused(row):
     said = json.loads(write_manifest(PACKED, source_name=None))
-    said["chunks"][0].pop()
-    with pytest.raises(BadInput):
+    said["chunks"].append(row)
+    with pytest.raises(BadInput, match="no manifest"):
         read_manifest(json.dumps(said).encode())
 
 

@@ -135,6 +135,14 @@ def _garbage_line(target) -> None:
         out.write(b'[1]\n{"offset": 1}\n\xff\xfe\n')
 
 
+def _lengths_of_another_kind(target) -> None:
+    with journal_of(target).open("ab") as out:
+        out.write(
+            b'{"offset": %d, "raw_bytes": 1, "stored_bytes": "x", "codec": "zstd", "sha256": ""}\n'
+            % target.stat().st_size
+        )
+
+
 def _no_journal(target) -> None:
     journal_of(target).unlink()
 
@@ -146,6 +154,7 @@ def _no_data(target) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
+        _lengths_of_another_kind,
         _torn_journal, _torn_data, _flipped_in_the_middle, _zeroed_tail, _junk_behind, _garbage_line, _no_journal,
         _no_data,
     ],
