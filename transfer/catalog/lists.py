@@ -83,10 +83,13 @@ def story(connection: Connection, capture_id: int) -> Row:
         row["receipt"] = receipt.decode() if receipt else None
     matches = _of(connection, t.match, capture_id)
     for match in matches:
-        e = t.evidence.c
+        e, s = t.evidence.c, t.series.c
         match["evidence"] = _rows(
             connection.execute(
-                select(e.series_uid, e.clue, e.weight, e.detail).where(e.match_id == match["id"]).order_by(e.id)
+                select(s.number, e.series_uid, e.clue, e.weight, e.detail)
+                .outerjoin(t.series, s.series_uid == e.series_uid)
+                .where(e.match_id == match["id"])
+                .order_by(e.id)
             )
             .mappings()
             .all()

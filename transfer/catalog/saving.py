@@ -17,6 +17,7 @@ from transfer.records import (
     Planned,
     Released,
     Result,
+    Retired,
     SendAgain,
     Sent,
     Settled,
@@ -145,6 +146,11 @@ def _(result: Planned, connection: Connection, row: RowMapping, at: datetime) ->
         )
         note(connection, at=at, actor=RELAY, subject="delivery", subject_id=delivery_id, verb="delivery.queued")
     return {"reason": None}
+
+
+@save.register
+def _(result: Retired, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
+    return {"reason": "Verified in every archive; the spool is freed."}
 
 
 @save.register
