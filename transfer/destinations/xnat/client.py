@@ -71,7 +71,7 @@ class XnatClient:
         self._settings = settings
         self._http = httpx.Client(
             base_url=settings.url.rstrip("/"),
-            auth=self._credentials(),
+            auth=_SignIn(settings),
             # A browser-like User-Agent would be asked for CSRF tokens (SecureAction#isCsrfTokenOk).
             headers={"User-Agent": f"kspace-relay/{version('kspace-relay')}", "Accept": "*/*"},
             timeout=httpx.Timeout(settings.timeout_s, connect=20.0),
@@ -160,9 +160,6 @@ class XnatClient:
         """Close the connections."""
         self._http.close()
 
-    def _credentials(self) -> tuple[str, str]:
-        return self._settings.user, self._settings.password.reveal()
-
     @property
     def _name(self) -> str:
         return f"Destination {self._settings.name}"
@@ -179,8 +176,6 @@ class XnatClient:
         status = answer.status_code
         if status in _GATEWAY:
             return self._down(f"status {status}")
-        if status == httpx.codes.UNAUTHORIZED:
-            self._http.auth = self._credentials()  # for the next time: somebody may have changed the file
         if status in _EXPLAINED:
             kind, what = _EXPLAINED[status]
             return kind(f"{self._name} {what.format(user=self._settings.user, safe=_SAFE, waits=_WAITS)}")
