@@ -1,127 +1,147 @@
 """Who made a measurement and what it is, from the header's own text.
 
 Our own patterns, since the libraries cast identifiers to floats (``0012345``, ``6_0_66327775``) and lose values with
-spaces. A field stands in one of three spellings: ``<ParamString."X"> { "v" }``, the same over several lines, or after
-attributes such as ``<Visible> "true"``; protocol fields also as ASCCONV lines ``X = "v"``.
+spaces. A parameter stands in one of three spellings: ``<ParamString."X"> { "v" }``, the same over several lines, or
+after attributes such as ``<Visible> "true"``; protocol fields also as ASCCONV lines ``X = "v"``, in the text Phoenix
+with doubled quotes. All of it is Latin-1.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from struct import Struct
 
-from kspace.records import Measurement
-from kspace.twix.layout import DIRECTORY_BYTES, HeaderCut, Read, Slot, directory, header_bytes
+from kspace.records import Measurement, Verdict
+from kspace.twix.layout import DIRECTORY_BYTES, Broken, Slot, directory, header_bytes
+
+Read = Callable[[int, int], bytes]
+"""``read(offset, length)``: the bytes from offset, fewer only where the file ends."""
 
 _LENGTH = Struct("<I")
 _MAX_NAME = 64
+_SLACK = 32
+"""Headers are filled up to a multiple of this, with whatever the host's memory held."""
 _EXPECTED = ("Config", "Dicom", "Meas", "MeasYaps", "Phoenix")
-_VALUE = re.compile(rb'>\s*\{\s*(?:<\w+>\s*(?:"[^"]*"|[^\s"<>{}]+)\s*)*(?:"([^"]*)"|([^\s"{}<>]+))?', re.DOTALL)
-_YAPS = rb"(?m)^[ \t]*%s[ \t]*=[ \t]*(.*?)[ \t\r]*$"
+_KNOWN = (*_EXPECTED, "Protocol", "Spice")
+_ATTRIBUTE = rb'<\w+>\s*(?:"[^"]*"|\{[^{}]*\}|[^\s"<>{}]+)\s*'
+_XPROTOCOL = re.compile(rb'>\s*\{\s*(?:%s)*((?:"[^"]*"\s*|[^\s"<>{}]+\s*)*)' % _ATTRIBUTE)
+_ASCCONV = re.compile(rb"[ \t]*=[ \t]*([^\r\n]*)")
+_VALUE = re.compile(rb'\s*(?:"+([^"]*)|([^\s"]+))')
 _UUID = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_LOID = re.compile(rb"\d+(?:\.\d+){2}")
-_BLANK = re.compile(rb"[xX\s,^]*")
+_LOID = re.compile(rb'"?\d+(?:\.\d+){2}"?\s*')
+_BLANK = re.compile(rb'[xX\s,^"\0]*')
 
-_PATIENT_FIELDS = (
-    "tPatientName",
-    "PatientName",
-    "PatientsName",
-    "PatientID",
-    "PatientBirthDay",
-    "PatientBirthDate",
-    "PatientsBirthDate",
-    "Patient",
-)
-"""Name, ID and birth date; ``Patient`` is the patient ID on XA and a database id (LOID) before."""
+_PATIENT_FIELDS = ("tPatientName", "PatientName", "PatientsName", "PatientID", "PatientBirthDay", "Patient")
+"""Name, ID and birth date. ``Patient`` is the patient ID on XA and a number of the host's database before."""
+_LOID_BASELINES = ("VB", "VD", "VE")
 
 
 def read_head(read: Read, size: int) -> tuple[Measurement, ...]:
-    """Return every measurement's identity with two small reads and one of about a megabyte each.
+    """Return every measurement's identity; per measurement one tiny read and one of about a megabyte.
 
     Raises:
         NotTwix: these bytes are no TWIX file.
-        HeaderCut: the file ends inside a header.
+        Broken: the file ends inside a header, or a header contradicts itself.
     """
     slots = directory(read(0, DIRECTORY_BYTES), size)
     found = []
     for index, slot in enumerate(slots):
         length = header_bytes(read(slot.offset, 8), offset=slot.offset, size=size)
-        found.append(identify(read(slot.offset, length), slot=slot, index=index))
+        header = read(slot.offset, length)
+        if len(header) < length:
+            message = "The file ends inside a measurement's header."
+            raise Broken(message, verdict=Verdict.HEADER_CUT, position=slot.offset + len(header))
+        found.append(identify(header, slot=slot, index=index))
     return tuple(found)
 
 
 def identify(header: bytes, *, slot: Slot, index: int) -> Measurement:
     """Return the identity in one measurement's header; what cannot be read is named in ``unread``, never guessed.
 
+    The station stays None: no TWIX header holds a StationName.
+
     Raises:
-        HeaderCut: the buffers overrun the header.
+        Broken: the texts overrun the header.
     """
-    buffers = dict(_buffers(header, offset=slot.offset))
-    config, dicom, meas = (buffers.get(name, b"") for name in ("Config", "Dicom", "Meas"))
-    yaps = buffers.get("MeasYaps", b"")
-    software = _text(_first(dicom, "SoftwareVersions") or _first(meas, "SoftwareVersions"))
-    study_uid = _text(_first(meas, "StudyInstanceUID"))
+    texts = _Texts(header, offset=slot.offset)
+    software = _text(texts.value("SoftwareVersions", "Dicom"))
+    baseline = _baseline(software)
     return Measurement(
         index=index,
         offset=slot.offset,
         header_bytes=len(header),
-        baseline=_baseline(software),
-        mid=slot.mid if slot.mid is not None else _whole(_first(meas, "MeasUID")),
+        baseline=baseline,
+        mid=_whole(texts.value("MeasUID", "Meas")) if slot.is_vb else slot.mid,
         fid=slot.fid or None,
-        serial=_text(_first(dicom, "DeviceSerialNumber") or _first(meas, "DeviceSerialNumber")),
+        serial=_text(texts.value("DeviceSerialNumber", "Dicom")),
         software=software,
-        model=_text(_first(dicom, "ManufacturersModelName") or _first(meas, "ManufacturersModelName")),
-        station=_text(_first(dicom, "InstitutionName")),
-        protocol=_text(_yaps(yaps, "tProtocolName") or _first(meas, "tProtocolName") or slot.protocol),
-        sequence=_text(_first(config, "SequenceFileName") or _yaps(yaps, "tSequenceFileName")),
-        lprotid=_whole(_yaps(yaps, "lProtID") or _first(meas, "lProtID")),
-        frame_of_reference=_text(_first(config, "FrameOfReference") or _first(meas, "tFrameOfReference")),
-        study_loid=_text(_first(config, "StudyLOID")),
-        study_uid=study_uid,
-        exam_memory_uid=_text(_first(config, "ExamMemoryUID") or _first(meas, "ExamMemoryUID")),
-        reference_image_uids=_reference_images(yaps),
-        planned_s=_seconds(_yaps(yaps, "lTotalScanTimeSec") or _yaps(yaps, "lScanTimeSec")),
-        free_uuid=_uuid(yaps),
-        dependency_mids=_dependencies(meas),
-        exposed_fields=_exposed(buffers, slot),
-        unread=_unread(buffers, software),
+        model=_text(texts.value("ManufacturersModelName", "Dicom")),
+        protocol=_text(texts.value("tProtocolName", "MeasYaps")) or _text(slot.protocol),
+        sequence=_text(texts.value("SequenceFileName", "Config") or texts.value("tSequenceFileName", "MeasYaps")),
+        lprotid=_whole(texts.value("lProtID", "MeasYaps")),
+        frame_of_reference=_text(texts.value("FrameOfReference", "Config") or texts.value("tFrameOfReference", "Meas")),
+        study_loid=_text(texts.value("StudyLOID", "Config")),
+        study_uid=_text(texts.value("StudyInstanceUID", "Meas")),
+        exam_memory_uid=_text(texts.value("ExamMemoryUID", "Config")),
+        reference_image_uids=_reference_images(texts),
+        planned_s=_seconds(texts.value("lTotalScanTimeSec", "MeasYaps") or texts.value("lScanTimeSec", "MeasYaps")),
+        free_uuid=_uuid(texts),
+        dependency_mids=_dependencies(texts),
+        exposed_fields=_exposed(texts, slot, baseline),
+        unread=(*texts.unread, *(("SoftwareVersions",) if software is None else ())),
     )
 
 
-def _buffers(header: bytes, *, offset: int) -> Iterator[tuple[str, bytes]]:
+class _Texts:
+    """The texts of one measurement's header by name."""
+
+    def __init__(self, header: bytes, *, offset: int) -> None:
+        self._texts = tuple(_split(header, offset=offset))
+        names = [name for name, _ in self._texts]
+        self.unread = (*(name for name in _EXPECTED if name not in names), *(n for n in names if n not in _KNOWN))
+        """Texts that every known software writes and this one did not, and texts nobody knows."""
+
+    def value(self, name: str, first: str) -> bytes | None:
+        """Return a field's first value that is not empty, looked for in the text ``first`` before all others."""
+        order = sorted(self._texts, key=lambda named: named[0] != first)
+        found = (_VALUE.match(run) for _, text in order for run in _runs(text, name.encode("latin-1")))
+        return next((value for match in found if match and (value := match[1] or match[2])), None)
+
+    def runs(self, name: str) -> Iterator[bytes]:
+        """Yield all values of a field in every text, each as it is written, with its quotes."""
+        for _, text in self._texts:
+            yield from _runs(text, name.encode("latin-1"))
+
+
+def _split(header: bytes, *, offset: int) -> Iterator[tuple[str, bytes]]:
     (count,) = _LENGTH.unpack_from(header, 4)
     at = 8
     for _ in range(count):
         end = header.find(b"\0", at, at + _MAX_NAME)
         if end < 0 or end + 5 > len(header):
-            raise HeaderCut("A text buffer of the header has no name.", position=offset + at)
+            message = "A text of a measurement's header does not begin where the one before it ends."
+            raise Broken(message, verdict=Verdict.CONTRADICTION, position=offset + at)
         (length,) = _LENGTH.unpack_from(header, end + 1)
         start = end + 5
         if start + length > len(header):
-            raise HeaderCut("A text buffer overruns the header.", position=offset + start)
+            message = "A text overruns its measurement's header."
+            raise Broken(message, verdict=Verdict.CONTRADICTION, position=offset + start)
         yield header[at:end].decode("latin-1"), header[start : start + length]
         at = start + length
+    if len(header) - at >= _SLACK:
+        yield "after the last text", b""
 
 
-def _all(text: bytes, name: str) -> Iterator[bytes]:
-    """Yield every value of an XProtocol parameter; a literal search first, since a pattern over a megabyte is slow."""
-    needle, at = b'."%s"' % name.encode(), 0
-    while (at := text.find(needle, at)) >= 0:
-        at += len(needle)
-        found = _VALUE.match(text, at)
+def _runs(text: bytes, name: bytes) -> Iterator[bytes]:
+    """Yield what is assigned to a field; literal searches first, since a pattern over a megabyte is slow."""
+    at = -1
+    while (at := text.find(name, at + 1)) >= 0:
+        end, before = at + len(name), text[at - 1 : at]
+        if before == b'"':
+            found = _XPROTOCOL.match(text, end + 1) if text[end : end + 1] == b'"' else None
+        else:
+            found = _ASCCONV.match(text, end) if before in {b"", b"\n", b"\r", b" ", b"\t"} else None
         if found:
-            yield found[1] if found[1] is not None else found[2] or b""
-
-
-def _first(text: bytes, name: str) -> bytes | None:
-    return next((value for value in _all(text, name) if value), None)
-
-
-def _yaps(text: bytes, name: str) -> bytes | None:
-    key = name.encode()
-    if key not in text:
-        return None
-    found = re.search(_YAPS % re.escape(key), text)
-    return found[1].strip(b'"') or None if found else None
+            yield found[1]
 
 
 def _text(value: bytes | None) -> str | None:
@@ -146,45 +166,30 @@ def _baseline(software: str | None) -> str:
     return found[2] or f"V{found[1]}"
 
 
-def _reference_images(yaps: bytes) -> tuple[str, ...]:
-    """Return SOP Instance UIDs of the planning images; XA writes ``class;uid;frame``."""
-    found = (_yaps(yaps, f"tReferenceImage{number}") for number in range(3))
-    return tuple(_middle(value.decode("latin-1")) for value in found if value)
+def _reference_images(texts: _Texts) -> tuple[str, ...]:
+    """Return the planning images' SOP Instance UIDs (0008,0018), each once; XA writes ``class;uid;frame``."""
+    values = (_text(texts.value(f"tReferenceImage{number}", "MeasYaps")) for number in range(3))
+    pieces = (value.split(";") for value in values if value)
+    return tuple(dict.fromkeys(piece[1] if len(piece) > 1 else piece[0] for piece in pieces))
 
 
-def _middle(value: str) -> str:
-    pieces = value.split(";")
-    return pieces[1] if len(pieces) > 1 else pieces[0]
+def _uuid(texts: _Texts) -> str | None:
+    """Return the UUID that CMRR multiband sequences write, the same in DICOM (0021,1043)."""
+    found = (_UUID.search(run) for name in ("sWipMemBlock.tFree", "sWiPMemBlock.tFree") for run in texts.runs(name))
+    return next((match[0].decode("latin-1") for match in found if match), None)
 
 
-def _uuid(yaps: bytes) -> str | None:
-    value = _yaps(yaps, "sWipMemBlock.tFree") or _yaps(yaps, "sWiPMemBlock.tFree")
-    found = _UUID.search(value) if value else None
-    return found[0].decode() if found else None
+def _dependencies(texts: _Texts) -> tuple[int, ...]:
+    """Return the MIDs of the scans the reconstruction needs, each once; 0 and -1 stand for none."""
+    numbers = (int(n) for run in texts.runs("ReconMeasDependencies") for n in run.split() if n.isdigit())
+    return tuple(dict.fromkeys(n for n in numbers if n))
 
 
-def _dependencies(meas: bytes) -> tuple[int, ...]:
-    at = meas.find(b'."ReconMeasDependencies"')
-    if at < 0:
-        return ()
-    body = meas[at : meas.find(b"}", at)]
-    numbers = re.sub(rb'<\w+>\s*(?:"[^"]*"|\S+)', b"", body).split()
-    return tuple(int(n) for n in numbers if n.isdigit() and int(n))
-
-
-def _exposed(buffers: Mapping[str, bytes], slot: Slot) -> tuple[str, ...]:
-    exposed = {"directory"} if not _BLANK.fullmatch(slot.patient) else set()
-    for text in buffers.values():
-        for name in _PATIENT_FIELDS:
-            if any(not _is_blank(name, value) for value in _all(text, name)):
-                exposed.add(name)
-    return tuple(sorted(exposed))
-
-
-def _is_blank(name: str, value: bytes) -> bool:
-    return bool(_BLANK.fullmatch(value)) or (name == "Patient" and bool(_LOID.fullmatch(value)))
-
-
-def _unread(buffers: Mapping[str, bytes], software: str | None) -> tuple[str, ...]:
-    missing = [name for name in _EXPECTED if name not in buffers]
-    return (*missing, *(("SoftwareVersions",) if software is None else ()))
+def _exposed(texts: _Texts, slot: Slot, baseline: str) -> tuple[str, ...]:
+    exposed = [] if _BLANK.fullmatch(slot.patient) else ["directory"]
+    for name in _PATIENT_FIELDS:
+        is_loid = name == "Patient" and baseline in _LOID_BASELINES
+        runs = texts.runs(name)
+        if any(not _BLANK.fullmatch(run) and not (is_loid and _LOID.fullmatch(run)) for run in runs):
+            exposed.append(name)
+    return tuple(exposed)

@@ -6,7 +6,7 @@ leaves it. They are blanked as the host's export blanks, unless told otherwise.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from struct import Struct, pack, pack_into
 from typing import BinaryIO, Literal
@@ -14,7 +14,8 @@ from typing import BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kspace.twix.layout import ACQEND, DIRECTORY_BYTES, VB_MDH, VD_MDH
+from kspace.twix.layout import DIRECTORY_BYTES
+from kspace.twix.mdh import VB_MDH, VD_MDH, Mdh
 
 _SLOT = Struct("<IIQQ64s64s")
 _BATCH_BYTES = 4 << 20
@@ -266,12 +267,13 @@ def _fill(into: NDArray[np.uint8], random: np.random.Generator, numbers: NDArray
 
 
 def _end_marker(spec: Synthetic) -> bytes:
-    mdh = VB_MDH if spec.baseline == "VB" else VD_MDH
-    tick = spec.first_tick + spec.readouts * spec.tick_step
-    dma, counter = (mdh.streamed_end, 1) if spec.is_streamed else (mdh.native_end, spec.readouts + 1)
-    head = _template(spec, dma=dma, mask=ACQEND)[: mdh.smallest]
-    pack_into("<II", head, 8, counter, tick)
-    if spec.is_streamed:
-        return bytes(head) * (1 if mdh.header else spec.channels)
-    junk = np.random.default_rng(spec.seed).bytes(mdh.native_end - len(head))
-    return bytes(head) + junk
+    """Return what each kind of writer leaves: all the marker promises, or bare headers that promise more."""
+    is_vb = spec.baseline == "VB"
+    mdh = VB_MDH if is_vb else VD_MDH
+    dma, counter = (mdh.STREAMED_END, 1) if spec.is_streamed else (mdh.native_end(spec.channels), spec.readouts + 1)
+    head = _template(replace(spec, samples=16), dma=dma, mask=Mdh.ACQEND)[: mdh.smallest]
+    pack_into("<II", head, 8, counter, spec.first_tick + spec.readouts * spec.tick_step)
+    random = np.random.default_rng(spec.seed)
+    pieces = [bytes(head)] * (spec.channels if is_vb else 1)
+    left = 0 if spec.is_streamed else dma // len(pieces) - len(head)
+    return b"".join(piece + random.bytes(left) for piece in pieces)
