@@ -144,7 +144,7 @@ class Intake:
 
     def clear(self) -> None:
         """Make the folder, and remove what an earlier life left there: no sender was ever told that it arrived."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in self._folder.glob("*.part"):
             left.unlink()
 

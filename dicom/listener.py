@@ -183,7 +183,6 @@ class Listener:
         if self._networks and not any(peer in network for network in self._networks):
             event.assoc.acse.send_reject(*_REJECT)
             evt.trigger(event.assoc, evt.EVT_REJECTED)
-            event.assoc.kill()
 
     def _rejected(self, event: Event) -> None:
         _log.warning("association.refused", peer=event.assoc.requestor.address)

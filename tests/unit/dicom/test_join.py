@@ -201,6 +201,11 @@ def test_certain_means_one_study_and_no_series_that_contradicts(candidates):
         assert series.ticks != {FIRST - 1}
 
 
+def test_another_scanner_with_the_same_number_is_not_even_looked_at():
+    assert index_keys(RAW) & index_keys(with_(**NOWHERE))
+    assert not index_keys(RAW) & index_keys(with_(serial="45385", **NOWHERE))
+
+
 @given(candidates=SOME)
 def test_what_shares_no_key_could_never_be_certain_by_itself(candidates):
     for series in candidates:
