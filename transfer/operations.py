@@ -28,7 +28,9 @@ def retry(database: Database, reference: str, *, actor: str, clock: Clock, as_is
                 moved.append(_named(table, row_id))
         if not moved:
             raise BadInput(f"There is nothing to retry at {reference}: it is on its way or done. See `kspace show`.")
-        connection.execute(tables.pause.delete())  # whoever says "retry" has seen to the cause
+        # Whoever says "retry" has seen to the cause.
+        for what in connection.execute(tables.pause.delete().returning(tables.pause.c.what)).scalars().all():
+            clear_alert(connection, key=f"pause:{what}", at=now)
     return moved
 
 
