@@ -41,7 +41,7 @@ name = "{name}"
 practice = true
 poll_s = 0.3
 quiet_s = 0.6
-patience_s = 1.5
+patience_s = 3.0
 limit_mbit_per_s = {limit}
 
   [[scanner.source]]
@@ -80,7 +80,7 @@ def wait_until(is_so: Callable[[], Any], *, within_s: float, told: Callable[[], 
 
 
 def measurement(number: int, *, baseline: str = "XA", study: int = 1, **more: Any) -> Synthetic:
-    """Return the measurement of a number: no two share MID, protocol, ticks or samples; a study is a patient's visit."""
+    """Return the measurement of a number: no two share MID, protocol, ticks or samples; a study is one visit."""
     is_vb = baseline == "VB"
     given = {
         "baseline": baseline,
