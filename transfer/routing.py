@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import sha256
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dicom.records import Study
+
+_FIELDS = ("PatientID", "StudyDate", "StudyTime", "AccessionNumber", "study")
+_FIELD = re.compile("{(?:" + "|".join(_FIELDS) + ")}")
 
 
 class Route(BaseModel):
@@ -29,6 +32,14 @@ class Route(BaseModel):
     session: str = "{StudyDate}_{study}"
     use_hints: bool = True
     """Obey ``Project:X Subject:Y Session:Z`` in the comments, as XNAT does (Xnat15DicomProjectIdentifier)."""
+
+    @field_validator("subject", "session")
+    @classmethod
+    def _knows_its_fields(cls, template: str) -> str:
+        if re.search(r"[{}]", _FIELD.sub("", template)):
+            known = ", ".join(f"{{{name}}}" for name in _FIELDS)
+            raise ValueError(f"the template {template!r} may hold {known} and no other braces")
+        return template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +69,9 @@ def targets(
         if project is None:
             continue
         values = _values(study)
-        subject = said.get("subject") or _label(route.subject.format_map(values)) or f"unknown_{values['study']}"
-        session = said.get("session") or _label(route.session.format_map(values))
+        unknown = f"unknown_{values['study']}"
+        subject = _label(said.get("subject") or route.subject.format_map(values)) or unknown
+        session = _label(said.get("session") or route.session.format_map(values)) or unknown
         return tuple(
             Target(destination=name, project=_label(project), subject=subject, session=session)
             for name in route.destinations
