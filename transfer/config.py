@@ -22,7 +22,7 @@ _MIN_POLL_S = 60.0
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Relay(_Model):
@@ -77,6 +77,8 @@ class Scanner(_Model):
 class Dicom(ListenerSettings):
     """The listener, and when a study counts as complete for now."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     quiet_s: float = Field(default=300.0, ge=0)
 
 
@@ -122,11 +124,11 @@ def load_config(path: Path) -> Config:
         ConfigError: it cannot be read, with every mistake in it on a line of its own.
     """
     try:
-        given = tomllib.loads(path.read_text())
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
         return Config.model_validate(given)
     except OSError as error:
         raise ConfigError(f"The configuration {path} cannot be read: {error.strerror}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"The configuration {path} is no TOML: {error}.") from error
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors()]
