@@ -8,7 +8,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -19,15 +19,16 @@ from transfer.records import RawDelivery
 
 
 class Signer:
-    """Signs with the key in a file that only the relay's account may read; the first use makes it."""
+    """Signs with the key in a file that only the relay's account may read; the first use makes it.
+
+    Raises:
+        BadInput: the file holds no Ed25519 key.
+    """
 
     def __init__(self, key_file: Path) -> None:
         if not key_file.exists():
             _make_key(key_file)
-        key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
-        if not isinstance(key, Ed25519PrivateKey):
-            raise BadInput(f"{key_file} holds no Ed25519 key; move it away and the relay makes a new one.")
-        self._key = key
+        self._key = key = _read_key(key_file)
         self.public_key = base64.b64encode(key.public_key().public_bytes_raw()).decode()
 
     def sign(self, document: bytes) -> str:
@@ -64,7 +65,8 @@ def check_receipt(document: bytes, *, public_key: str | None = None) -> dict[str
     try:
         signed = json.loads(document)
         said: dict[str, object] = signed["receipt"]
-        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key or signed["public_key"]))
+        known = signed["public_key"] if public_key is None else public_key
+        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(known))
         key.verify(base64.b64decode(signed["signature"]), _canonical(said))
     except (ValueError, KeyError, TypeError, InvalidSignature) as error:
         raise BadInput("This is no receipt of the relay, or it was changed after it was signed.") from error
@@ -73,6 +75,16 @@ def check_receipt(document: bytes, *, public_key: str | None = None) -> dict[str
 
 def _canonical(said: Mapping[str, object]) -> bytes:
     return json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _read_key(key_file: Path) -> Ed25519PrivateKey:
+    try:
+        key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise BadInput(f"{key_file} holds no Ed25519 key; move it away and the relay makes a new one.")
+    return key
 
 
 def _make_key(key_file: Path) -> None:

@@ -34,6 +34,8 @@ class Secret(BaseModel):
                 raise ConfigError(f"The environment has no variable {self.env}; set it before starting the relay.")
             return os.environ[self.env]
         try:
-            return Path(str(self.file)).read_text().rstrip("\r\n")
+            return Path(str(self.file)).read_text(encoding="utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise ConfigError(f"The secret's file {self.file} is no UTF-8 text; write the secret anew.") from None
         except OSError as error:
             raise ConfigError(f"The secret's file {self.file} cannot be read: {error.strerror}.") from error
