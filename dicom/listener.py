@@ -178,11 +178,20 @@ class Listener:
         event.assoc.dimse = Receiver(event.assoc, self._intake)
 
     def _requested(self, event: Event) -> None:
-        peer = ip_address(event.assoc.requestor.address or "")
-        peer = getattr(peer, "ipv4_mapped", None) or peer
-        if self._networks and not any(peer in network for network in self._networks):
+        if not self._may_call(event.assoc.requestor.address or ""):
             event.assoc.acse.send_reject(*_REJECT)
             evt.trigger(event.assoc, evt.EVT_REJECTED)
+            event.assoc.kill()  # returns once the refusal has left; without it the socket may be closed before
+
+    def _may_call(self, address: str) -> bool:
+        if not self._networks:
+            return True
+        try:
+            peer = ip_address(address)
+        except ValueError:
+            return False
+        peer = getattr(peer, "ipv4_mapped", None) or peer
+        return any(peer in network for network in self._networks)
 
     def _rejected(self, event: Event) -> None:
         _log.warning("association.refused", peer=event.assoc.requestor.address)
