@@ -5,6 +5,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -61,7 +62,10 @@ def is_listening(port: int) -> bool:
 
 
 def growing(spool: Path) -> bool:
-    return any(part.stat().st_size > 1 << 20 for part in spool.glob("*.part"))
+    """Whether an object of which more than a megabyte has arrived lies there now."""
+    with suppress(FileNotFoundError):  # a small one may end between being listed and being looked at
+        return any(part.stat().st_size > 1 << 20 for part in spool.glob("*.part"))
+    return False
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
