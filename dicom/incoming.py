@@ -23,8 +23,8 @@ from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.pdu_primitives import P_DATA
 
-from kspace.container import sync_folder
 from kspace.errors import KspaceError, SpoolError
+from kspace.paths import sync_folder
 
 _IMPLEMENTATION_UID = "2.25.178283091672214580270932171529310411297"
 """Ours for ever, with the name below: the same object received twice must be the same bytes twice."""

@@ -17,6 +17,7 @@ from typing import BinaryIO, Self
 from kspace import codecs
 from kspace.codecs import Codec
 from kspace.errors import BadInput, SpoolError
+from kspace.paths import sync_folder
 from kspace.records import Chunk
 from kspace.registry import plugins
 
@@ -163,15 +164,6 @@ class PackedFile:
 def journal_of(packed: Path) -> Path:
     """Return where the journal of a packed file lies."""
     return packed.with_suffix(".journal")
-
-
-def sync_folder(folder: Path) -> None:
-    """Return once the folder's entries (a new or renamed file) are on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def cut(chunks: Iterable[Chunk], *, part_bytes: int) -> list[list[Chunk]]:

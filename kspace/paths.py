@@ -1,5 +1,6 @@
-"""Folders and files in a configuration are absolute: nobody should have to know where a service was started."""
+"""Two habits with files: absolute paths in a configuration, and folders that are synced before anything is promised."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -13,4 +14,13 @@ def _absolute(path: Path) -> Path:
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
-"""A path that begins at the root."""
+"""A path that begins at the root: nobody should have to know where a service was started."""
+
+
+def sync_folder(folder: Path) -> None:
+    """Return once the folder's entries (a new or renamed file) are on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -7,8 +7,8 @@ from pathlib import Path
 from dicom.headers import route_hints
 from dicom.listener import Received, Status
 from kspace.clock import Clock
-from kspace.container import sync_folder
 from kspace.errors import SpoolError
+from kspace.paths import sync_folder
 from transfer.catalog.arrivals import Arrival, record_arrival
 from transfer.catalog.database import Database
 from transfer.catalog.notices import raise_alert

@@ -75,9 +75,10 @@ def _retry(  # noqa: PLR0913 -- the facts of the act
     after = row["held_from"] if row["state"] == CaptureState.HELD else row["state"]
     if as_is and row["state"] == CaptureState.SKIPPED:
         after = CaptureState.FOUND
-    if row["lease_token"] is not None or not _is_open(table, after):
+    is_held = row["state"] == CaptureState.HELD
+    if row["lease_token"] is not None or not (is_held or _is_open(table, after)):
         return False
-    if row["state"] == CaptureState.HELD:
+    if is_held:
         columns |= {"held_from": None, "held_code": None, "reason": None}
     if after != row["state"]:
         columns |= {"state": after, "since_at": at}

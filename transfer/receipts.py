@@ -12,8 +12,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from kspace.container import sync_folder
 from kspace.errors import BadInput
+from kspace.paths import sync_folder
 from transfer.destinations import Proof
 from transfer.records import RawDelivery
 

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from kspace.container import sync_folder, unpack
+from kspace.container import unpack
 from kspace.errors import BadInput, SpoolError
 from kspace.manifest import read_manifest
+from kspace.paths import sync_folder
 from transfer.destinations import RawArchive
 from transfer.destinations.errors import NotHeld
 

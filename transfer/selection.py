@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from kspace.records import Measurement
 
 
-class IdentifiedRaw(BaseModel):
+class _IdentifiedRaw(BaseModel):
     """Somebody's word, with the date, that raw data with unblanked patient fields may leave for this project."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,7 +34,7 @@ class Rule(BaseModel):
     action: Literal["include", "exclude"] = "include"
     scanner: str = "*"
     protocols: tuple[str, ...] = Field(default=("*",), min_length=1)
-    identified_raw: IdentifiedRaw | Literal["hold"] = "hold"
+    identified_raw: _IdentifiedRaw | Literal["hold"] = "hold"
 
     @model_validator(mode="before")
     @classmethod

@@ -101,7 +101,7 @@ def _study(database: Database, connection: Connection, arrival: Arrival, at: dat
             "calling_ae": arrival.calling_ae,
             "first_arrival_at": at,
             "last_arrival_at": at,
-            "document": documents.from_study(arrival.study),
+            "document": documents.to_document(arrival.study),
         },
     )
     of_this = s.study_uid == arrival.study.study_uid
@@ -120,7 +120,7 @@ def _series(database: Database, connection: Connection, arrival: Arrival, study_
             "number": arrival.series.number,
             "protocol": arrival.series.protocol,
             "serial": arrival.series.serial,
-            "document": documents.from_series(arrival.series),
+            "document": documents.to_document(arrival.series),
         },
     )
     series_id = connection.execute(select(s.id).where(s.series_uid == arrival.series.series_uid)).scalar_one()
@@ -145,7 +145,7 @@ def _instance(connection: Connection, arrival: Arrival, series_id: int, at: date
             size=arrival.size,
             path=str(arrival.path),
             received_at=at,
-            document=documents.from_instance(arrival.instance),
+            document=documents.to_document(arrival.instance),
         )
     )
     if not known:

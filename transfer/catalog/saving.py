@@ -228,7 +228,7 @@ def _set_measurements(connection: Connection, capture_id: int, measurements: tup
                 mid=measurement.mid,
                 serial=measurement.serial,
                 protocol=measurement.protocol,
-                document=documents.from_measurement(measurement),
+                document=documents.to_document(measurement),
             )
         )
 

@@ -1,4 +1,4 @@
-"""Who may come in and what they may do (the sheet's sections 1 and 7)."""
+"""Who may come in and what they may do."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""Stock xnatpy and pyxnat, unmodified, against the sandbox (the sheet's section 8)."""
+"""Stock xnatpy and pyxnat, unmodified, against the sandbox."""
 
 import importlib
 import sys

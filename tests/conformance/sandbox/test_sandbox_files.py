@@ -1,4 +1,4 @@
-"""Resources and files (the sheet's sections 3, 4 and 9)."""
+"""Resources and files."""
 
 import gzip
 import hashlib

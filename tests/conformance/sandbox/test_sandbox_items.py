@@ -1,4 +1,4 @@
-"""Projects, subjects, sessions, scans (the sheet's section 2)."""
+"""Projects, subjects, sessions, scans."""
 
 import csv
 import io

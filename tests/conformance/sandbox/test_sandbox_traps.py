@@ -1,4 +1,4 @@
-"""Every trap that decides a client's design (the sheet's section 0), as XNAT springs it."""
+"""Every trap that decides a client's design, as XNAT springs it."""
 
 import hashlib
 import socket

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from kspace.clock import SystemClock
+from kspace.errors import BadInput
 from transfer.app.cli.options import console
 from transfer.app.demo import DemoFailed, Demonstration, Line
 from transfer.app.log import set_up_logs
@@ -31,7 +32,10 @@ def demo(
     set_up_logs("text", is_quiet=True)
     with tempfile.TemporaryDirectory(prefix="kspace-demo-") as temporary:
         stop = threading.Event()
-        demonstration = Demonstration(folder or Path(temporary), clock=SystemClock(stop))
+        place = folder.resolve() if folder else Path(temporary)
+        if place.exists() and any(place.iterdir()):
+            raise BadInput(f"{place} is not empty; name a new folder, so that nothing of yours is touched.")
+        demonstration = Demonstration(place, clock=SystemClock(stop))
         with demonstration.running():
             console.print(
                 f"Archive: the sandbox at {demonstration.url} (behaves like an XNAT, and is none)", soft_wrap=True
