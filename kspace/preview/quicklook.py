@@ -1,0 +1,173 @@
+"""Draws the quick look in a child process with limits: a library that hangs or crashes costs that picture only."""
+
+import json
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kspace.errors import KspaceError, Retry
+from kspace.records import Audit
+
+READERS = ("twixtools", "mapvbvd")
+"""In the order they are tried; they fail differently."""
+_COMMAND = (sys.executable, "-m", "kspace.preview")
+_MAX_FILE_BYTES = 32 << 20
+
+
+class PreviewFailed(KspaceError):
+    """There is no quick look of this file; the file itself is untouched."""
+
+    code = "preview_failed"
+    exit_code = 8
+    retry = Retry.PERSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the child may use."""
+
+    wall_s: float = 60.0
+    cpu_s: int = 60
+    memory_bytes: int = 3 << 30
+    """Of address space (RLIMIT_AS); the libraries alone reserve about 1 GiB of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuickLook:
+    """A picture of a file's last measurement and what stands out in it. Channels count from 0."""
+
+    png: bytes
+    kind: str
+    """``image``: root-sum-of-squares of the central slice; ``spectrum``: of the readouts of one line."""
+    reader: str
+    picture: tuple[bytes, ...]
+    """The same small, one grey byte a pixel, rows from the top: for a terminal."""
+    noise: tuple[float, ...]
+    """Standard deviation of each channel's noise in the file's own units, of the outermost samples."""
+    dead_channels: tuple[int, ...]
+    spiking_channels: tuple[int, ...]
+    lines: int
+    """Different phase-encoding lines of the slice that was drawn."""
+    missing_lines: int
+    """Gaps between the first and the last of them that no regular acceleration explains."""
+
+
+def quick_look(
+    path: Path,
+    *,
+    audit: Audit,
+    limits: Limits | None = None,
+    command: Sequence[str] = _COMMAND,
+) -> QuickLook:
+    """Return the quick look of a TWIX file that passed the walk; the second reader tries where the first one fails.
+
+    ``command`` is what is started, given the reader's name, a path and the folder for ``preview.png`` and
+    ``preview.json``. Nothing of it runs on after the return, whatever happens.
+
+    Raises:
+        PreviewFailed: the file is not whole, or no reader made a picture of it within the limits.
+    """
+    if not audit.verdict.is_whole:
+        raise PreviewFailed(
+            f"There is no quick look of a file that is not whole ({audit.verdict}); the file is as it was."
+        )
+    failed = []
+    for reader in READERS:
+        try:
+            return _look(path, reader=reader, limits=limits or Limits(), command=command)
+        except PreviewFailed as error:
+            failed.append(f"{reader} {error}")
+    raise PreviewFailed(
+        f"There is no quick look ({'; '.join(failed)}); the file is as it was, nothing else is affected."
+    )
+
+
+def _look(path: Path, *, reader: str, limits: Limits, command: Sequence[str]) -> QuickLook:
+    with tempfile.TemporaryDirectory(prefix="preview-") as name:
+        folder = Path(name)
+        # twixtools appends ".dat" to a name without an ending, and no reader has to cope with odd names.
+        link = folder / "raw.dat"
+        link.symlink_to(path.absolute())
+        said = folder / "said"
+        with said.open("wb") as stderr, _running([*command, reader, str(link), name], limits, stderr) as child:
+            ended = _wait(child, limits.wall_s)
+        if not ended:
+            raise PreviewFailed(f"took longer than {limits.wall_s:g} s")
+        if child.returncode:
+            raise PreviewFailed(_why(child.returncode, said))
+        return _result(folder, reader)
+
+
+@contextmanager
+def _running(command: Sequence[str], limits: Limits, stderr: Any) -> Iterator[subprocess.Popen[bytes]]:  # noqa: ANN401 -- an open file
+    """Start a child in a process group of its own; on the way out nothing of the group is left."""
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": stderr}
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+    child = subprocess.Popen(command, env=environment, start_new_session=True, **quiet)  # noqa: S603 -- our own command
+    try:
+        with suppress(ProcessLookupError):
+            for limit, value in _rlimits(limits):
+                resource.prlimit(child.pid, limit, (value, value))
+        yield child
+    finally:
+        # Before it is waited for: until then its number, and so its group's, belongs to nobody else.
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _rlimits(limits: Limits) -> list[tuple[int, int]]:
+    return [
+        (resource.RLIMIT_AS, limits.memory_bytes),
+        (resource.RLIMIT_CPU, limits.cpu_s),
+        (resource.RLIMIT_FSIZE, _MAX_FILE_BYTES),
+        (resource.RLIMIT_CORE, 0),
+    ]
+
+
+def _wait(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Return whether a child ended in time, without taking its end status."""
+    handle = os.pidfd_open(child.pid)
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+    finally:
+        os.close(handle)
+
+
+def _why(code: int, said: Path) -> str:
+    """Say how a child ended; of its own words only the name of an error, since the rest may quote the header."""
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    with said.open("rb") as stderr:
+        stderr.seek(max(0, said.stat().st_size - 80))
+        last = stderr.read().decode("ascii", "replace").strip().rpartition("\n")[2]
+    return f"failed with {last}" if last.isidentifier() else f"failed with exit code {code}"
+
+
+def _result(folder: Path, reader: str) -> QuickLook:
+    try:
+        png = (folder / "preview.png").read_bytes()
+        told = json.loads((folder / "preview.json").read_bytes())
+        return QuickLook(
+            png=png,
+            reader=reader,
+            kind=str(told["kind"]),
+            picture=tuple(bytes.fromhex(row) for row in told["picture"]),
+            noise=tuple(float(value) for value in told["noise"]),
+            dead_channels=tuple(int(number) for number in told["dead_channels"]),
+            spiking_channels=tuple(int(number) for number in told["spiking_channels"]),
+            lines=int(told["lines"]),
+            missing_lines=int(told["missing_lines"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        raise PreviewFailed("left no picture") from None
