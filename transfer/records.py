@@ -10,8 +10,6 @@ from kspace.records import Audit, Measurement, Packed, Part, SourceFile
 from transfer.selection import Choice
 from transfer.states import CaptureState, DeliveryState, Kind
 
-State = CaptureState | DeliveryState
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:

@@ -36,26 +36,32 @@ class Kind(StrEnum):
     DICOM = "dicom"
 
 
+State = CaptureState | DeliveryState
 _C, _D = CaptureState, DeliveryState
 
-TRANSITIONS: Final[dict[CaptureState | DeliveryState, frozenset[CaptureState | DeliveryState]]] = {
-    _C.FOUND: frozenset({_C.FOUND, _C.SETTLED, _C.SKIPPED, _C.HELD}),
-    _C.SETTLED: frozenset({_C.PACKED, _C.SKIPPED, _C.FOUND, _C.HELD}),
-    _C.SKIPPED: frozenset({_C.FOUND}),
-    _C.PACKED: frozenset({_C.MATCHED, _C.HELD}),
-    _C.MATCHED: frozenset({_C.PLANNED, _C.RELEASED, _C.FOUND, _C.HELD}),
-    _C.PLANNED: frozenset({_C.DELIVERED, _C.HELD}),
-    _C.DELIVERED: frozenset({_C.RETIRED, _C.HELD}),
-    _C.RETIRED: frozenset(),
-    _C.RELEASED: frozenset(),
-    _C.HELD: frozenset({_C.FOUND, _C.SETTLED, _C.PACKED, _C.MATCHED, _C.PLANNED, _C.DELIVERED}),
-    _D.QUEUED: frozenset({_D.SENT, _D.HELD}),
-    _D.SENT: frozenset({_D.VERIFIED, _D.QUEUED, _D.HELD}),
-    _D.VERIFIED: frozenset({_D.QUEUED}),
-    _D.HELD: frozenset({_D.QUEUED, _D.SENT}),
+TRANSITIONS: Final[dict[type, dict[State, frozenset[State]]]] = {
+    _C: {
+        _C.FOUND: frozenset({_C.FOUND, _C.SETTLED, _C.SKIPPED, _C.HELD}),
+        _C.SETTLED: frozenset({_C.PACKED, _C.SKIPPED, _C.FOUND, _C.HELD}),
+        _C.SKIPPED: frozenset({_C.FOUND}),
+        _C.PACKED: frozenset({_C.MATCHED, _C.HELD}),
+        _C.MATCHED: frozenset({_C.PLANNED, _C.RELEASED, _C.FOUND, _C.HELD}),
+        _C.PLANNED: frozenset({_C.DELIVERED, _C.HELD}),
+        _C.DELIVERED: frozenset({_C.RETIRED, _C.HELD}),
+        _C.RETIRED: frozenset(),
+        _C.RELEASED: frozenset(),
+        _C.HELD: frozenset({_C.FOUND, _C.SETTLED, _C.PACKED, _C.MATCHED, _C.PLANNED, _C.DELIVERED}),
+    },
+    _D: {
+        _D.QUEUED: frozenset({_D.SENT, _D.HELD}),
+        _D.SENT: frozenset({_D.VERIFIED, _D.QUEUED, _D.HELD}),
+        _D.VERIFIED: frozenset({_D.QUEUED}),
+        _D.HELD: frozenset({_D.QUEUED, _D.SENT}),
+    },
 }
+"""Per kind of state, since "held" is a word of both: ``TRANSITIONS[type(before)][before]``."""
 
-STAGE_OF: Final[dict[tuple[Kind, CaptureState | DeliveryState], str]] = {
+STAGE_OF: Final[dict[tuple[Kind, State], str]] = {
     (Kind.CAPTURE, _C.FOUND): "settle",
     (Kind.CAPTURE, _C.SETTLED): "pack",
     (Kind.CAPTURE, _C.PACKED): "join",

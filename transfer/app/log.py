@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import structlog
 
-_REFUSED = frozenset({"patient", "patient_id", "patient_name", "birth_date", "path", "file_name", "subject_label"})
+_REFUSED = ("patient", "birth", "path", "filename", "subjectlabel", "sessionlabel", "comment")
+"""Parts of keys, in small letters and without underscores, so that PatientID is found as well as patient_id."""
 
 
 def set_up_logs(style: Literal["text", "json"], *, is_quiet: bool = False) -> None:
@@ -36,8 +37,10 @@ def set_up_logs(style: Literal["text", "json"], *, is_quiet: bool = False) -> No
 
 
 def _without_patients(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key in _REFUSED & event.keys():
-        event[key] = "(not logged)"
+    for key in event:
+        plain = key.lower().replace("_", "")
+        if any(part in plain for part in _REFUSED):
+            event[key] = "(not logged)"
     return event
 
 

@@ -221,7 +221,7 @@ class Store:
         detail: str,
     ) -> None:
         before = _state(row)
-        if after not in TRANSITIONS[before]:
+        if after not in TRANSITIONS[type(before)][before]:
             raise AssertionError(f"{table.name} {row['id']}: {before} -> {after} is no transition")
         values = {"state": after, "since_at": now, "due_at": now, "failures": 0} | columns
         self._give_back(connection, table, row, values)

@@ -196,7 +196,7 @@ def test_every_pair_of_states_is_allowed_or_refused_as_the_table_says(store, dat
                 was_allowed = True
             except AssertionError:
                 was_allowed = False
-        if was_allowed is not (after in TRANSITIONS[before]):
+        if was_allowed is not (after in TRANSITIONS[CaptureState][before]):
             wrong.append((before, after))
     assert wrong == []
 
