@@ -61,8 +61,8 @@ class Slot:
 
     @property
     def is_nameless(self) -> bool:
-        """Whether a slot holds no name at all, not even a blanked one; no real file's does."""
-        return not self.is_vb and not any(self.patient) and not any(self.protocol)
+        """Whether a slot holds no protocol name; every real file's does."""
+        return not self.is_vb and not self.protocol
 
 
 def is_vb(head: bytes) -> bool:

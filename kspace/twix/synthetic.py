@@ -37,7 +37,13 @@ class Synthetic:
     lprotid: int = -7
     stamp: str = "20260105093000000"
     """When the patient was registered: yyyymmddhhmmss and milliseconds, inside every UID."""
+    software: str | None = None
+    """None: one of the baseline's."""
     study_uid: str | None = None
+    dependency_mids: tuple[int, ...] = ()
+    """The adjustments the reconstruction needs."""
+    free_text: str = ""
+    """What the sequence says of itself; CMRR multiband writes a UUID."""
     reference_image_uids: tuple[str, ...] = ()
     patient_name: str = "xxxxxxxxxxxx"
     patient_id: str = "xxxxxxxx"
@@ -49,6 +55,11 @@ class Synthetic:
     samples: int = 256
     seed: int = 1
     is_streamed: bool = False
+
+    @property
+    def software_versions(self) -> str:
+        """What the scanner calls its software, DICOM (0018,1020)."""
+        return self.software or _SOFTWARE[self.baseline]
 
     @property
     def frame_of_reference(self) -> str:
@@ -95,7 +106,7 @@ def _header(spec: Synthetic) -> bytes:
     buffers = {
         "Config": _xprotocol(_config(spec), spec.baseline),
         "Dicom": _xprotocol(_dicom(spec), spec.baseline),
-        "Meas": _xprotocol(_meas(spec), spec.baseline),
+        "Meas": _xprotocol(_meas(spec), spec.baseline, attribute='<Visible> "true"'),
         "MeasYaps": _ascconv(spec),
         "Phoenix": _xprotocol([("String", "ProtocolName", spec.protocol)], spec.baseline) + _ascconv(spec),
     }
@@ -125,6 +136,7 @@ def _config(spec: Synthetic) -> list[Field]:
         ("String", "ExamMemoryUID", f"6_0_{spec.stamp[-8:]}_{spec.stamp[:8]}_{spec.stamp[8:14]}_{spec.stamp[14:]}"),
         ("String", "SequenceFileName", spec.sequence),
         ("Long", "MeasUID", spec.mid),
+        ("String", "Patient", spec.patient_id if spec.baseline == "XA" else f"6.0.{spec.stamp[-8:]}"),
         ("Long", "NColMeas", spec.samples),
         ("Long", "NLinMeas", spec.readouts),
         ("String", "chronSliceIndices", "0 -1"),
@@ -136,7 +148,7 @@ def _dicom(spec: Synthetic) -> list[Field]:
         ("String", "DeviceSerialNumber", spec.serial),
         ("String", "InstitutionName", "k-space relay practice"),
         ("String", "ManufacturersModelName", _MODEL[spec.baseline][1]),
-        ("String", "SoftwareVersions", _SOFTWARE[spec.baseline]),
+        ("String", "SoftwareVersions", spec.software_versions),
         ("String", "tPatientName", spec.patient_name),
         ("String", "tProtocolName", spec.protocol),
     ]
@@ -152,21 +164,23 @@ def _meas(spec: Synthetic) -> list[Field]:
         ("String", "tFrameOfReference", spec.frame_of_reference),
         ("String", "tProtocolName", spec.protocol),
         ("String", "DeviceSerialNumber", spec.serial),
-        ("String", "SoftwareVersions", _SOFTWARE[spec.baseline]),
+        ("String", "SoftwareVersions", spec.software_versions),
         ("Long", "MeasUID", spec.mid),
         ("Long", "lTotalScanTimeSec", max(1, spec.readouts * spec.tick_step // 400)),
+        ("Long", "ReconMeasDependencies", " ".join(str(mid) for mid in spec.dependency_mids)),
         ("String", "tPatientPosition", "HFS"),
         *([("String", "StudyInstanceUID", spec.study_uid)] if spec.study_uid else []),
     ]
 
 
-def _xprotocol(fields: Sequence[Field], baseline: str) -> str:
-    """Write parameters in the baseline's spelling: on XA without the space before the brace."""
+def _xprotocol(fields: Sequence[Field], baseline: str, *, attribute: str = "") -> str:
+    """Write parameters in one of the spellings: in a line (on XA without spaces), or in lines behind an attribute."""
     gap = "" if baseline == "XA" else "  "
-    lines = [
-        f'    <Param{kind}."{name}">{gap}{{ {value if kind == "Long" else f"{chr(34)}{value}{chr(34)}"}{gap or " "}}}'
-        for kind, name, value in fields
-    ]
+    lines = []
+    for kind, name, value in fields:
+        written = str(value) if kind == "Long" else f'"{value}"'
+        inside = f"\n    {{\n      {attribute}\n      {written}\n    }}" if attribute else f"{{ {written}{gap or ' '}}}"
+        lines.append(f'    <Param{kind}."{name}">{gap}{inside}')
     body = "\n".join(lines)
     return f'<XProtocol>\n{{\n  <Name> "PhoenixMetaProtocol"\n  <ID> 1000002\n  <ParamMap."">\n  {{\n{body}\n  }}\n}}\n'
 
@@ -187,6 +201,7 @@ def _ascconv(spec: Synthetic) -> str:
         "sSliceArray.asSlice[0].dPhaseFOV\t = \t256.0",
         "sSliceArray.asSlice[0].dReadoutFOV\t = \t256.0",
         "sSliceArray.asSlice[0].sNormal.dTra\t = \t1.0",
+        *([f'sWipMemBlock.tFree\t = \t"{spec.free_text}"'] if spec.free_text else []),
         # Real headers are far longer than 10,000 bytes, and readers know VB by that.
         *(f"sWipMemBlock.alFree[{n}]\t = \t0" for n in range(256)),
     ]

@@ -19,8 +19,7 @@ _PADDING = 512
 """The host's export fills a VD+ file up to a multiple of this; measurements begin at one."""
 _TAIL_BYTES = 64 << 10
 """Room for the end marker of 255 channels, which on VB has a header for each."""
-_SLOT_BYTES = 152
-_SLOT_NAMES = 8 + 24
+_SLOT_BYTES, _SLOT_PROTOCOL, _PROTOCOL_BYTES = 152, 8 + 88, 64
 
 
 def quick_check(read: Read, size: int) -> Audit:
@@ -139,7 +138,6 @@ class Walker:
         measurement = identify(head, slot=slot, index=len(self._found))
         self._found.append(measurement)
         self._readouts.append(Readouts(self._mdh, uid=measurement.mid))
-        self._zeros.restart()
         self._zeros.feed(memoryview(head), at=slot.offset)
         self._scanned_to = slot.offset + length
         self._add_edges(slot.offset + length)
@@ -154,6 +152,7 @@ class Walker:
         block, readouts = mdh.block(head), self._readouts[-1]
         if block.dma and block.mask & Mdh.ACQEND:
             self._scan(view, base, at)
+            self._zeros.close(at=at)
             self._scanned_to = self._size
             self._step = self._end_marker
             return True
@@ -163,8 +162,8 @@ class Walker:
         readouts.take(block, at=at)
         if block.mask & Mdh.SYNCDATA:
             self._scan(view, base, at)
+            self._zeros.close(at=at)
             self._scanned_to = end  # no samples, and zeros are normal there
-            self._zeros.restart()
         if base <= end < self._fed:
             end += readouts.take_run(view[end - base : min(self._fed, limit) - base])
         return self._go_on(end, self._block)
@@ -269,9 +268,9 @@ class Walker:
             raise Broken(message, verdict=Verdict.CONTRADICTION, position=end)
 
     def _nameless(self) -> tuple[int, int] | None:
-        """Return where the directory names nothing, not even blanked, although every scanner writes names there."""
-        places = (_SLOT_NAMES + _SLOT_BYTES * n for n, slot in enumerate(self._slots) if slot.is_nameless)
-        return next(((place, 128) for place in places), None)
+        """Return where the directory names no protocol, although every scanner writes one there."""
+        places = (_SLOT_PROTOCOL + _SLOT_BYTES * n for n, slot in enumerate(self._slots) if slot.is_nameless)
+        return next(((place, _PROTOCOL_BYTES) for place in places), None)
 
 
 def _whole(verdict: Verdict, size: int) -> Audit:
@@ -299,21 +298,26 @@ def _vd_end(tail: bytes) -> Verdict | None:
 
 
 def _vb_end(tail: bytes) -> Verdict | None:
-    """Look for an end marker of any number of channels; each must name that number itself."""
+    """Look for an end marker of any number of channels; each header in it names that number itself.
+
+    A native one of 32 channels claims what streamed ones do; these are told by their counter, which is 1.
+    """
     mdh = VB_MDH
     for channels in range(1, _TAIL_BYTES // mdh.native_end(1)):
         at = len(tail) - mdh.native_end(channels)
-        if _is_end(tail, at, mdh, dma=mdh.native_end(channels), channels=channels):
+        if _is_end(tail, at, mdh, dma=mdh.native_end(channels)) and mdh.block(tail, at).channels == channels:
             return Verdict.COMPLETE_NATIVE
     for stored in range(1, len(tail) // mdh.channel_header):
         at = len(tail) - mdh.channel_header * stored
-        if any(_is_end(tail, at, mdh, dma=Mdh.STREAMED_END, channels=channels) for channels in (stored, stored - 1)):
-            return Verdict.COMPLETE_STREAMED
+        if _is_end(tail, at, mdh, dma=Mdh.STREAMED_END):
+            block = mdh.block(tail, at)
+            if block.counter == 1 and block.channels in {stored, stored - 1}:
+                return Verdict.COMPLETE_STREAMED
     return None
 
 
-def _is_end(data: bytes, at: int, mdh: Mdh, *, dma: int, channels: int | None = None) -> bool:
+def _is_end(data: bytes, at: int, mdh: Mdh, *, dma: int) -> bool:
     if at < 0 or at + mdh.smallest > len(data):
         return False
     block = mdh.block(data, at)
-    return bool(block.mask & Mdh.ACQEND) and block.dma == dma and channels in {None, block.channels}
+    return bool(block.mask & Mdh.ACQEND) and block.dma == dma

@@ -20,9 +20,10 @@ class ZeroRuns:
         """Offset and length of the first suspect run."""
         self._began: int | None = None
 
-    def restart(self) -> None:
-        """Forget a run in progress: what follows lies elsewhere."""
-        self._began = None
+    def close(self, *, at: int) -> None:
+        """End a run in progress: zeros are normal from the offset ``at`` on."""
+        if self._began is not None:
+            self._report(self._began, at)
 
     def feed(self, data: memoryview, *, at: int) -> None:
         """Look at the next bytes, which lie at the offset ``at``."""
@@ -35,11 +36,11 @@ class ZeroRuns:
                 return  # the run goes on
             if self._report(self._began, at + first):
                 return
-        for hit in _hits(data):
-            start = hit - _leading(array[:hit][::-1])
-            if self._report(at + start, at + hit + _leading(array[hit:])):
-                return
         trailing = _leading(array[::-1])
+        for hit in _hits(data[: array.size - trailing]):
+            start, end = hit - _leading(array[:hit][::-1]), hit + _leading(array[hit:])
+            if self._report(at + start, at + end):
+                return
         self._began = at + array.size - trailing if trailing else None
 
     def _report(self, start: int, end: int) -> bool:

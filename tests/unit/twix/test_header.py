@@ -1,12 +1,15 @@
 """Identity from the header's text: every spelling, nothing cast, nothing guessed, patient fields named."""
 
+import subprocess
+import sys
 from struct import pack
 
 import pytest
 
 from kspace.errors import BadInput
 from kspace.records import Measurement
-from kspace.twix.header import read_head
+from kspace.twix.header import identify, read_head
+from kspace.twix.layout import DIRECTORY_BYTES, Slot
 from kspace.twix.synthetic import Synthetic
 
 # path -> software, FrameOfReference (tail), StudyLOID (tail), ExamMemoryUID (tail)
@@ -162,3 +165,71 @@ def test_the_head_of_a_cut_or_foreign_file_is_refused(written):
             _read(data[:size])
     with pytest.raises(BadInput, match="not a TWIX file"):
         _read(b"DICM" * 12_500)
+
+
+def test_a_text_nobody_knows_is_named_and_read_all_the_same():
+    text = '<ParamString."DeviceSerialNumber"> { "4711" } <ParamString."SoftwareVersions"> { "syngo MR XA99" }'
+    (found,) = _read(bytes(_header({"NewDicom": text, "Config": "", "Dicom": "", "Meas": "", "MeasYaps": ""})))
+    assert (found.serial, found.software, found.baseline) == ("4711", "syngo MR XA99", "XA")
+    assert set(found.unread) == {"Phoenix", "NewDicom", "Filler"}
+
+
+@pytest.mark.parametrize("line", ['tPatientName\t = \t"Doe"', 'tPatientName = ""Doe""', "PatientID = 4711"])
+def test_a_patient_field_among_protocol_lines_is_named(line):
+    assert _identity(Phoenix=f"lProtID = 4\n{line}\n").exposed_fields == (line.split()[0],)
+
+
+def test_the_field_patient_is_an_id_on_xa_and_a_database_number_before():
+    text = '<ParamString."Patient"> { "6.0.66327770" }'
+    version = '<ParamString."SoftwareVersions"> {{ "syngo MR {}" }}'
+    assert _identity(Config=text, Dicom=version.format("E11")).exposed_fields == ()
+    assert _identity(Config=text, Dicom=version.format("XA61")).exposed_fields == ("Patient",)
+    assert _identity(Config=text, Dicom=version.format("XB10")).exposed_fields == ("Patient",)
+    assert _identity(Config='<ParamString."Patient"> { "0012345" }').exposed_fields == ("Patient",)
+
+
+def test_a_name_behind_a_blanked_one_is_not_overlooked():
+    text = '<ParamString."tPatientName"> { <Visible> "true" <Limit> { "a" "b" } "xxxx" "Doe" }'
+    assert _identity(Meas=text).exposed_fields == ("tPatientName",)
+    leftover = b"xxxx,xxxx\0DOE^JANE,19610704".ljust(64, b"\0")
+    slot = Slot(offset=0, mid=1, fid=1, patient=leftover, protocol=b"gre")
+    assert identify(bytes(_header({"Meas": ""})), slot=slot, index=0).exposed_fields == ("directory",)
+
+
+def test_a_multiband_uuid_and_doubled_quotes_are_read():
+    uuid = "5a3b2c1d-0000-4e5f-8a9b-0123456789ab"
+    assert _identity(MeasYaps=f'sWipMemBlock.tFree\t = \t"UUID {uuid}"\n').free_uuid == uuid
+    assert _identity(Phoenix='tProtocolName = ""t1 fl2d""\n').protocol == "t1 fl2d"
+
+
+def test_a_header_of_absurd_length_is_refused_before_it_is_read(written):
+    data = bytearray(written(Synthetic()))
+    for claimed, words in ((65 << 20, "no scanner"), (60 << 20, "file ends inside")):
+        data[DIRECTORY_BYTES : DIRECTORY_BYTES + 4] = pack("<I", claimed)
+        with pytest.raises(BadInput, match=words):
+            _read(bytes(data))
+
+
+def test_a_head_takes_few_reads(written):
+    data, reads = written(Synthetic(mid=1), Synthetic(mid=2)), []
+
+    def read(at: int, count: int) -> bytes:
+        reads.append(count)
+        return data[at : at + count]
+
+    assert len(read_head(read, len(data))) == 2
+    assert len(reads) == 5
+    assert sum(reads) < 10_300 + sum(m.header_bytes for m in _read(data))
+
+
+def test_a_file_that_shrinks_while_its_head_is_read_is_refused(written):
+    data = written(Synthetic())
+    for there in (DIRECTORY_BYTES + 4, DIRECTORY_BYTES + 900):
+        with pytest.raises(BadInput):
+            read_head(lambda at, count, there=there: data[:there][at : at + count], len(data))
+
+
+def test_reading_headers_needs_no_numpy():
+    """Commands that only look at headers start quickly."""
+    code = "import sys, kspace.twix.header; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import twixtools
 
+from kspace.twix.header import read_head
 from kspace.twix.synthetic import Synthetic, write_twix
 
 SPECS = [
@@ -96,3 +97,69 @@ def test_mixed_baselines_and_two_measurements_in_vb_are_refused(tmp_path):
         write_twix(tmp_path / "meas.dat", Synthetic(baseline="VD"), Synthetic(baseline="XA"))
     with pytest.raises(ValueError, match="VB"):
         write_twix(tmp_path / "meas.dat", Synthetic(baseline="VB"), Synthetic(baseline="VB"))
+
+
+def _identity_by_twixtools(path: Path) -> dict[str, object]:
+    """Return the identity twixtools reads; it casts what looks like a number."""
+    read = twixtools.read_twix(str(path), parse_data=False, parse_pmu=False, parse_geometry=False, verbose=False)
+    texts = read[-1]["hdr"]
+    return {
+        "mid": int(texts["Meas"]["MeasUID"]),
+        "serial": str(int(texts["Dicom"]["DeviceSerialNumber"])),
+        "software": texts["Dicom"]["SoftwareVersions"],
+        "model": texts["Dicom"]["ManufacturersModelName"],
+        "frame_of_reference": texts["Config"]["FrameOfReference"],
+        "study_loid": texts["Config"]["StudyLOID"],
+        "sequence": texts["Config"]["SequenceFileName"],
+        "protocol": texts["MeasYaps"]["tProtocolName"],
+        "lprotid": texts["MeasYaps"]["lProtID"],
+    }
+
+
+def _identity_by_mapvbvd(path: Path) -> dict[str, object]:
+    found = mapvbvd.mapVBVD(str(path), quiet=True, bReadMDH=False)
+    texts = (found[-1] if isinstance(found, list) else found).hdr
+    return {
+        "mid": int(texts["Meas"]["MeasUID"]),
+        "serial": str(int(texts["Dicom"]["DeviceSerialNumber"])),
+        "software": texts["Dicom"]["SoftwareVersions"],
+        "frame_of_reference": texts["Config"]["FrameOfReference"],
+        "study_loid": texts["Config"]["StudyLOID"],
+        "protocol": texts["MeasYaps"][("tProtocolName",)].strip('"'),
+        "lprotid": int(texts["MeasYaps"][("lProtID",)]),
+    }
+
+
+def _is_called_the_same(path: Path) -> None:
+    data = path.read_bytes()
+    last = read_head(lambda at, count: data[at : at + count], len(data))[-1]
+    for others in (_identity_by_twixtools(path), _identity_by_mapvbvd(path)):
+        assert {name: getattr(last, name) for name in others} == others
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_common_readers_call_a_real_measurement_the_same(twix_folder, name):
+    _is_called_the_same(twix_folder / name)
+
+
+@pytest.mark.parametrize("spec", SPECS[:3], ids=lambda spec: spec.baseline)
+def test_the_common_readers_call_a_practice_measurement_the_same(tmp_path, spec):
+    write_twix(tmp_path / "meas.dat", spec)
+    _is_called_the_same(tmp_path / "meas.dat")
+
+
+def test_a_practice_header_holds_all_that_was_asked_of_it(written):
+    spec = Synthetic(
+        baseline="XA", mid=12, fid=4012, serial="0012345", protocol="t1 mprage sag", lprotid=393,
+        software="syngo MR XA99", study_uid="1.3.12.2.1107.5.2.63.1.300", dependency_mids=(7, 9),
+        reference_image_uids=("1.2.840.10008.5.1.4.1.1.4.1;1.2.3;1",), patient_id="PRACTICE-01",
+        free_text="5a3b2c1d-0000-4e5f-8a9b-0123456789ab",
+    )  # fmt: skip
+    data = written(spec)
+    (found,) = read_head(lambda at, count: data[at : at + count], len(data))
+    for name in ("mid", "fid", "serial", "protocol", "sequence", "lprotid", "frame_of_reference", "study_uid"):
+        assert getattr(found, name) == getattr(spec, name), name
+    assert (found.software, found.baseline, found.study_loid) == ("syngo MR XA99", "XA", spec.study_uid)
+    assert (found.reference_image_uids, found.dependency_mids) == (("1.2.3",), (7, 9))
+    assert (found.free_uuid, found.unread) == (spec.free_text, ())
+    assert found.exposed_fields == ("PatientID", "Patient")
