@@ -24,7 +24,7 @@ def plugins(folder: ModuleType) -> dict[str, Plugin]:
     """Return the plug-ins of a package by kind: its own modules first, then entry points of the package's name.
 
     Raises:
-        ConfigError: two plug-ins claim one kind.
+        ConfigError: two plug-ins claim one kind, or there is none: pkgutil takes an unreadable folder for an empty one.
     """
     found: dict[str, Plugin] = {}
     names = (m.name for m in iter_modules(folder.__path__))
@@ -34,4 +34,6 @@ def plugins(folder: ModuleType) -> dict[str, Plugin]:
         if plugin.kind in found:
             raise ConfigError(f"Two plug-ins of {folder.__name__} claim the kind {plugin.kind!r}; remove one.")
         found[plugin.kind] = plugin
+    if not found:
+        raise ConfigError(f"No plug-in of {folder.__name__} can be found; install the relay again and restart it.")
     return found
