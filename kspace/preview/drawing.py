@@ -5,6 +5,7 @@ EPI has ghosts; what it must show is that there is a head or a phantom in the fi
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -71,9 +72,9 @@ def _central_slice(readouts: Readouts) -> tuple[NDArray[np.int64], NDArray[np.co
     used &= counters["Sli"] == counters["Sli"][used][off[used].argmin()]
     numbers = np.flatnonzero(used)
     lines = counters["Lin"][numbers]
-    kspace = np.zeros((channels, lines.max() - lines.min() + 1, samples), np.complex64)
+    kspace = np.zeros((int(channels), int(np.ptp(lines)) + 1, int(samples)), np.complex64)
     for number, line in zip(numbers, lines - lines.min(), strict=True):
-        kspace[:, line] += readouts.load(number)
+        kspace[:, line] = kspace[:, line] + readouts.load(int(number))
     return lines, kspace
 
 
@@ -125,12 +126,36 @@ def _spectrum(signal: NDArray[np.complex64]) -> list[Panel]:
     return [_curve(_combined(spectrum)), _curve(_combined(signal))]
 
 
-def _combined(channels: NDArray[np.complex64]) -> NDArray[np.float64]:
+def _combined(channels: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(np.sqrt((np.abs(channels).astype(np.float64) ** 2).sum(axis=0)))
 
 
 def _upright(picture: Panel, quaternion: NDArray[np.float64]) -> Panel:
-    return picture
+    """Turn rows of phase encoding and columns of readout to how a radiologist looks: from the feet, from the left.
+
+    The quaternion's matrix has phase, readout and slice as columns in sagittal, coronal, transverse; indices count
+    against the first two (twixtools ``geometry.py``; and compared with DICOM of the same scan).
+    """
+    if not quaternion.any():
+        return picture
+    phase, read, normal = _matrix(quaternion).T * [[-1], [-1], [1]]
+    sagittal, coronal, transverse = np.eye(3)
+    across = int(np.abs(normal).argmax())
+    right, down = ((coronal, -transverse), (sagittal, -transverse), (sagittal, coronal))[across]
+    if abs(read @ right) < abs(phase @ right):
+        picture, read, phase = picture.T, phase, read
+    return picture[:: 1 if phase @ down >= 0 else -1, :: 1 if read @ right >= 0 else -1]
+
+
+def _matrix(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
+    r, i, j, k = quaternion / np.linalg.norm(quaternion)
+    return np.array(
+        [
+            [1 - 2 * (j * j + k * k), 2 * (i * j - k * r), 2 * (i * k + j * r)],
+            [2 * (i * j + k * r), 1 - 2 * (i * i + k * k), 2 * (j * k - i * r)],
+            [2 * (i * k - j * r), 2 * (j * k + i * r), 1 - 2 * (i * i + j * j)],
+        ]
+    )
 
 
 def _grey(values: NDArray[np.float64], white: float) -> Panel:
@@ -146,7 +171,7 @@ def _logarithm(values: NDArray[np.float64]) -> Panel:
 def _curve(values: NDArray[np.float64]) -> Panel:
     """Return values as a filled curve, each column the greatest of what falls into it."""
     edges = np.linspace(0, values.size, _SIDE + 1).astype(int)
-    highest = np.array([values[a : max(b, a + 1)].max() for a, b in zip(edges[:-1], edges[1:], strict=True)])
+    highest = np.array([values[a : max(b, a + 1)].max() for a, b in pairwise(edges)])
     heights = highest / (highest.max() or 1.0) * (_SIDE - 1)
     return np.where(np.arange(_SIDE)[::-1, None] <= heights, 220, 0).astype(np.uint8)
 
@@ -163,7 +188,9 @@ def _bars(noise: NDArray[np.float64], *, dead: NDArray[np.int64], spiking: NDArr
 
 
 def _resize(panel: Panel, rows: int, columns: int) -> Panel:
-    return panel[np.arange(rows) * panel.shape[0] // rows][:, np.arange(columns) * panel.shape[1] // columns]
+    return np.asarray(
+        panel[np.arange(rows) * panel.shape[0] // rows][:, np.arange(columns) * panel.shape[1] // columns]
+    )
 
 
 def _fit(panel: Panel, side: int, *, shrink: Any) -> Panel:  # noqa: ANN401 -- numpy's mean or max
