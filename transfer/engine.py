@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ Stage = Callable[[Any, Callable[[], None]], Outcome]
 """A stage with its ports bound: the record, and what to call whenever something was achieved."""
 
 _IDLE_S = 0.2
+_AFTER_ERROR_S = 5.0
 _PROGRESS_S = 1.0
 _log = structlog.get_logger()
 
@@ -67,10 +69,10 @@ class Engine:
     def start(self) -> None:
         """Free the leases of an earlier life and begin."""
         _log.info("engine.started", freed=self._store.free_leases())
-        jobs: list[tuple[str, Callable[[], None]]] = [("heartbeat", self._keep_leases)]
-        jobs += [(f"feed-{f.name}", lambda f=f: self._feed(f)) for f in self._feeds]  # type: ignore[misc]
-        jobs += [(f"worker-{n}", lambda n=n: self._work(n)) for n in range(self._workers)]  # type: ignore[misc]
-        self._threads = [threading.Thread(target=job, name=name, daemon=True) for name, job in jobs]
+        turns: list[tuple[str, Callable[[], float]]] = [("heartbeat", self._keep_leases)]
+        turns += [(f"feed {feed.name}", partial(self._feed, feed)) for feed in self._feeds]
+        turns += [(f"worker {number}", partial(self._work, number)) for number in range(self._workers)]
+        self._threads = [threading.Thread(target=self._forever, args=turn, name=turn[0], daemon=True) for turn in turns]
         for thread in self._threads:
             thread.start()
 
@@ -82,20 +84,29 @@ class Engine:
             thread.join(max(0.0, until - self._clock.monotonic()))
         _log.info("engine.stopped")
 
-    def _work(self, number: int) -> None:
-        tables = ("delivery", "capture") if number % 2 else ("capture", "delivery")
+    def _forever(self, name: str, turn: Callable[[], float]) -> None:
+        """Take turns until the end, each followed by the pause it asks for; no error ends a thread."""
         while not self._stop.is_set():
-            closed = self._closed()
-            claims = (self._store.claim(table, but_not=closed) for table in tables)
-            claim = next((c for c in claims if c is not None), None)
-            if claim is None:
-                self._stop.wait(_IDLE_S)
-                continue
-            self._claims[claim.token] = claim
             try:
-                self._run(claim)
-            finally:
-                del self._claims[claim.token]
+                pause_s = turn()
+            except KspaceError as error:
+                _log.warning("turn.failed", thread=name, code=error.code)
+                pause_s = _AFTER_ERROR_S
+            self._stop.wait(pause_s)
+
+    def _work(self, number: int) -> float:
+        tables = ("delivery", "capture") if number % 2 else ("capture", "delivery")
+        closed = self._closed()
+        claims = (self._store.claim(table, but_not=closed) for table in tables)
+        claim = next((c for c in claims if c is not None), None)
+        if claim is None:
+            return _IDLE_S
+        self._claims[claim.token] = claim
+        try:
+            self._run(claim)
+        finally:
+            del self._claims[claim.token]
+        return 0.0
 
     def _run(self, claim: Claim) -> None:
         log = _log.bind(kind=claim.kind, id=claim.id, stage=claim.stage)
@@ -117,18 +128,17 @@ class Engine:
                 ),
             )
 
-    def _feed(self, feed: Feed) -> None:
-        while not self._stop.is_set():
-            try:
-                feed.run()
-            except KspaceError as error:
-                _log.warning("feed.failed", feed=feed.name, code=error.code)
-            self._stop.wait(feed.every_s)
+    def _feed(self, feed: Feed) -> float:
+        try:
+            feed.run()
+        except KspaceError as error:
+            _log.warning("feed.failed", feed=feed.name, code=error.code)
+        return feed.every_s
 
-    def _keep_leases(self) -> None:
-        while not self._stop.wait(LEASE_S / 4):
-            for claim in list(self._claims.values()):
-                self._store.renew(claim)
+    def _keep_leases(self) -> float:
+        for claim in list(self._claims.values()):
+            self._store.renew(claim)
+        return LEASE_S / 4
 
 
 class _Progress:

@@ -9,12 +9,20 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import InterfaceError, OperationalError
 
-from kspace.errors import ConfigError
+from kspace.errors import ConfigError, KspaceError
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x6B73706163
 """Any fixed number: the PostgreSQL advisory lock that lets one process migrate at a time."""
+
+
+class CatalogDown(KspaceError):
+    """The catalog's database does not answer, or cannot write."""
+
+    code = "catalog_down"
+    exit_code = 8
 
 
 class Database:
@@ -30,14 +38,22 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Open a transaction that commits at the end and rolls back on an error."""
-        with self._writer.begin() as connection:
+        """Open a transaction that commits at the end and rolls back on an error.
+
+        Raises:
+            CatalogDown: the database does not answer or cannot write.
+        """
+        with _explained(), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a connection on which writing is an error."""
-        with self._reader.begin() as connection:
+        """Open a connection on which writing is an error.
+
+        Raises:
+            CatalogDown: the database does not answer.
+        """
+        with _explained(), self._reader.begin() as connection:
             yield connection
 
     def insert_new(self, connection: Connection, table: Table, values: dict[str, Any]) -> None:
@@ -67,6 +83,18 @@ class Database:
             raise ConfigError("The catalog's url must begin with sqlite:/// or postgresql+psycopg://.")
         options = {} if is_writer else {"postgresql_readonly": True}
         return create_engine(self.url, pool_pre_ping=True, execution_options=options)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Let nothing of a statement's values out: they may name somebody."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise CatalogDown(
+            f"The catalog's database does not answer or cannot write ({type(error.orig).__name__}). Nothing is lost: "
+            "what was not committed is done again. See to its disk or its server."
+        ) from error
 
 
 def _sqlite_engine(url: str, *, is_writer: bool) -> Engine:

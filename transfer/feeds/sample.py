@@ -7,8 +7,8 @@ from transfer.catalog.database import Database
 from transfer.catalog.notices import clear_alert, raise_alert
 
 _FULL = (
-    "The spool's disk is nearly full or does not answer: nothing new is captured and DICOM is refused, sending goes on. Nothing was "
-    "deleted. Make room, or see what holds up the deliveries."
+    "The spool's disk is nearly full or does not answer: nothing new is captured and DICOM is refused, sending goes "
+    "on. Nothing was deleted. Make room, or see what holds up the deliveries."
 )
 
 
