@@ -11,7 +11,7 @@ from dataclasses import replace
 from kspace.records import Audit, Measurement, Verdict
 from kspace.twix.header import Read, identify
 from kspace.twix.layout import DIRECTORY_BYTES, Broken, NotTwix, Slot, directory, header_bytes, is_vb
-from kspace.twix.mdh import VB_MDH, VD_MDH, Mdh
+from kspace.twix.mdh import VB_MDH, VD_MDH, Block, Mdh
 from kspace.twix.readouts import Readouts
 from kspace.twix.zeros import ZeroRuns
 
@@ -19,6 +19,8 @@ _PADDING = 512
 """The host's export fills a VD+ file up to a multiple of this; measurements begin at one."""
 _TAIL_BYTES = 64 << 10
 """Room for the end marker of 255 channels, which on VB has a header for each."""
+_HOLE = 1024
+"""Zeros in an end marker that no scanner writes; what else it holds is left over from the host's memory."""
 _SLOT_BYTES, _SLOT_PROTOCOL, _PROTOCOL_BYTES = 152, 8 + 88, 64
 
 
@@ -174,8 +176,7 @@ class Walker:
             return False
         block = mdh.block(head)
         self._is_streamed = self._readouts[-1].close(block, at=at)
-        bare = mdh.header or mdh.channel_header * max(block.channels, 1)
-        end = at + (bare if self._is_streamed else block.dma)
+        end = at + (self._bare(block.channels, at) if self._is_streamed else block.dma)
         if end > self._size:
             message = "The file ends inside its end marker."
             raise Broken(message, verdict=Verdict.CUT_IN_READOUT, position=self._size)
@@ -184,7 +185,9 @@ class Walker:
             raise Broken(message, verdict=Verdict.CONTRADICTION, position=at)
         if (stored := self._peek(view, base, end - at)) is None:
             return False
-        self._must_repeat(stored, at)
+        if bytes(_HOLE) in stored:
+            message = f"The end marker at byte {at} was not written to its end."
+            raise Broken(message, verdict=Verdict.UNWRITTEN_HOLE, position=at)
         is_last = len(self._found) == len(self._slots)
         return self._go_on(end, self._tail if is_last else self._padding)
 
@@ -223,21 +226,29 @@ class Walker:
             self._scanned_to = to
 
     def _short(self, at: int, limit: int) -> Broken:
-        if limit < self._size:
-            message = f"The directory ends a measurement at byte {limit}, but no end marker does."
-            return Broken(message, verdict=Verdict.CONTRADICTION, position=at)
         if at == limit:
-            message = "The file ends after a readout, without an end marker."
+            message = f"The data end at byte {at}, after a readout, without an end marker."
             return Broken(message, verdict=Verdict.NO_END_MARKER, position=at)
+        if limit < self._size:
+            message = f"The directory ends a measurement at byte {limit}, inside the readout that begins at {at}."
+            return Broken(message, verdict=Verdict.CONTRADICTION, position=at)
         message = f"The file ends inside the readout that begins at byte {at}."
         return Broken(message, verdict=Verdict.CUT_IN_READOUT, position=at)
 
-    def _must_repeat(self, stored: bytes, at: int) -> None:
-        """Hold a VB end marker's channels to its first one: only so a hole inside it is seen."""
-        step = VB_MDH.size(samples=0 if self._is_streamed else 16, channels=1)
-        if self._mdh is VB_MDH and any(stored[k : k + 8] != stored[:8] for k in range(0, len(stored), step)):
-            message = f"The end marker at byte {at} was not written to its end."
-            raise Broken(message, verdict=Verdict.UNWRITTEN_HOLE, position=at)
+    def _bare(self, channels: int, at: int) -> int:
+        """Return what a sender in the reconstruction stores of an end marker: bare headers, on VB one a channel.
+
+        As many as the marker itself says, or, where that fits the file's size and this does not, as the readouts say.
+        """
+        mdh = self._mdh
+        sizes = [mdh.header or mdh.channel_header * max(n, 1) for n in (channels, self._readouts[-1].channels)]
+        return next((size for size in sizes if self._size - at in self._ends(size)), sizes[0])
+
+    def _ends(self, end: int) -> set[int]:
+        """Return the sizes a whole file may have whose last end marker ends at ``end``."""
+        if self._mdh is VB_MDH:  # both streamed VB files seen hold an empty header more
+            return {end, end + VB_MDH.channel_header} if self._is_streamed else {end}
+        return {end} if self._is_streamed else {end, -(-end // _PADDING) * _PADDING}
 
     def _judge(self) -> Audit:
         if self._fed != self._size:
@@ -260,10 +271,7 @@ class Walker:
 
     def _must_end_here(self) -> None:
         end = self._next
-        padded = end if self._mdh is VB_MDH or self._is_streamed else -(-end // _PADDING) * _PADDING
-        if self._mdh is VB_MDH and self._is_streamed:
-            padded = end + VB_MDH.channel_header  # both streamed VB files seen hold an empty header more
-        if self._size not in {end, padded}:
+        if self._size not in self._ends(end):
             message = f"{self._size - end} bytes follow the end marker that no directory knows of."
             raise Broken(message, verdict=Verdict.CONTRADICTION, position=end)
 
@@ -286,7 +294,7 @@ def _quick_listed(read: Read, slots: tuple[Slot, ...], size: int) -> Audit:
             raise Broken(message, verdict=Verdict.CUT_IN_READOUT, position=size)
         at = end - mdh.native_end(0)
         head = read(max(at, 0), mdh.smallest)
-        if at < DIRECTORY_BYTES or not _is_end(head, 0, mdh, dma=mdh.native_end(0)):
+        if at < DIRECTORY_BYTES or _end_at(head, 0, mdh, dma=mdh.native_end(0)) is None:
             message = "There is no end marker where the directory says that a measurement ends."
             raise Broken(message, verdict=Verdict.NO_END_MARKER, position=max(at, 0))
     return _whole(Verdict.COMPLETE_NATIVE, size)
@@ -294,30 +302,30 @@ def _quick_listed(read: Read, slots: tuple[Slot, ...], size: int) -> Audit:
 
 def _vd_end(tail: bytes) -> Verdict | None:
     at = len(tail) - VD_MDH.header
-    return Verdict.COMPLETE_STREAMED if _is_end(tail, at, VD_MDH, dma=Mdh.STREAMED_END) else None
+    return Verdict.COMPLETE_STREAMED if _end_at(tail, at, VD_MDH, dma=Mdh.STREAMED_END) else None
 
 
 def _vb_end(tail: bytes) -> Verdict | None:
-    """Look for an end marker of any number of channels; each header in it names that number itself.
+    """Look for an end marker of any number of channels.
 
     A native one of 32 channels claims what streamed ones do; these are told by their counter, which is 1.
     """
     mdh = VB_MDH
     for channels in range(1, _TAIL_BYTES // mdh.native_end(1)):
-        at = len(tail) - mdh.native_end(channels)
-        if _is_end(tail, at, mdh, dma=mdh.native_end(channels)) and mdh.block(tail, at).channels == channels:
+        dma = mdh.native_end(channels)
+        block = _end_at(tail, len(tail) - dma, mdh, dma=dma)
+        if block and (dma != Mdh.STREAMED_END or block.counter > 1):
             return Verdict.COMPLETE_NATIVE
     for stored in range(1, len(tail) // mdh.channel_header):
-        at = len(tail) - mdh.channel_header * stored
-        if _is_end(tail, at, mdh, dma=Mdh.STREAMED_END):
-            block = mdh.block(tail, at)
-            if block.counter == 1 and block.channels in {stored, stored - 1}:
-                return Verdict.COMPLETE_STREAMED
+        block = _end_at(tail, len(tail) - mdh.channel_header * stored, mdh, dma=Mdh.STREAMED_END)
+        if block and block.counter == 1 and block.channels in {stored, stored - 1}:
+            return Verdict.COMPLETE_STREAMED
     return None
 
 
-def _is_end(data: bytes, at: int, mdh: Mdh, *, dma: int) -> bool:
+def _end_at(data: bytes, at: int, mdh: Mdh, *, dma: int) -> Block | None:
+    """Return the end marker that begins at ``at`` and gives itself this length, if there is one."""
     if at < 0 or at + mdh.smallest > len(data):
-        return False
+        return None
     block = mdh.block(data, at)
-    return bool(block.mask & Mdh.ACQEND) and block.dma == dma
+    return block if block.mask & Mdh.ACQEND and block.dma == dma else None

@@ -36,6 +36,20 @@ def test_a_measurement_without_readouts_is_walked(written, walk):
         assert (audit.verdict, found.readouts) == (Verdict.COMPLETE_NATIVE, 0)
 
 
+def test_a_bare_vb_end_marker_may_claim_other_channels_than_the_readouts_have(written, walk):
+    data = bytearray(written(Synthetic(baseline="VB", readouts=3, channels=8, samples=32, is_streamed=True)))
+    for header in range(len(data) - 8 * 128, len(data), 128):
+        pack_into("<H", data, header + VB_MDH.channels, 4)
+    assert walk(bytes(data))[0].verdict is _quick(bytes(data)) is Verdict.COMPLETE_STREAMED
+
+
+def test_a_directory_that_ends_a_measurement_before_its_end_marker(written, walk):
+    data = bytearray(written(Synthetic(readouts=3, channels=1, samples=32)))
+    length = int.from_bytes(data[24:32], "little") - VD_MDH.native_end(1)
+    data[24:32] = length.to_bytes(8, "little")
+    assert walk(bytes(data))[0].verdict is _quick(bytes(data)) is Verdict.NO_END_MARKER
+
+
 def test_a_hole_inside_a_vb_end_marker_is_seen(written, walk):
     data = bytearray(written(Synthetic(baseline="VB", readouts=3, channels=16, samples=32)))
     data[-3000:-1900] = bytes(1100)
