@@ -16,6 +16,7 @@ from transfer.secret import Secret
 
 _CONTENT = {".bin": "application/octet-stream", ".zip": "application/zip"}
 _WRITES = frozenset({"PUT", "POST", "DELETE"})
+_READ_TRIES = 3
 _EVENT_REASON = "k-space relay"
 """Sites that require a change justification answer 500 without one (PersistentWorkflowUtils)."""
 
@@ -89,13 +90,20 @@ class XnatClient:
         headers: dict[str, str] | None = None,
         params: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """Return the answer if its status is one of ``accept``; every other status is an error of its class."""
-        query = {**(params or {}), **({"event_reason": _EVENT_REASON} if method in _WRITES else {})}
-        try:
-            answer = self._http.request(method, path, params=query, content=content, headers=headers)
-        except httpx.HTTPError as error:
-            raise self._down(type(error).__name__) from error
-        return self._accepted(answer, accept)
+        """Return the answer if its status is one of ``accept``; every other status is an error of its class.
+
+        What only reads is asked again at once when the line breaks, so that a proof of many parts gets to its end.
+        """
+        is_write = method in _WRITES
+        query = {**(params or {}), **({"event_reason": _EVENT_REASON} if is_write else {})}
+        for left in reversed(range(1 if is_write else _READ_TRIES)):
+            try:
+                answer = self._http.request(method, path, params=query, content=content, headers=headers)
+                return self._accepted(answer, accept)
+            except httpx.HTTPError as error:
+                if not left or isinstance(error, httpx.TimeoutException):
+                    raise self._down(type(error).__name__) from error
+        raise AssertionError("the last try returns or raises")
 
     def rows(self, path: str, params: Mapping[str, str] | None = None) -> list[dict[str, str]]:
         """Return the rows of a listing; every value is a string (JSONTableRepresentation)."""
