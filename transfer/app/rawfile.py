@@ -10,7 +10,7 @@ from typing import BinaryIO
 from kspace.errors import FileUnreadable, FileVanished
 from kspace.records import Audit, Measurement, Verdict
 from kspace.twix.header import read_head
-from kspace.twix.layout import HeaderCut, NotTwix
+from kspace.twix.layout import Broken
 from kspace.twix.walk import Walker, quick_check
 
 _BLOCK_BYTES = 1 << 20
@@ -89,5 +89,5 @@ def _reader(file: BinaryIO) -> Callable[[int, int], bytes]:
 def _heads(file: BinaryIO, size: int) -> tuple[Measurement, ...]:
     try:
         return read_head(_reader(file), size)
-    except (NotTwix, HeaderCut):
+    except Broken:
         return ()

@@ -1,5 +1,7 @@
 """`kspace inspect FOLDER`: what raw files lie in a folder, and is each whole?"""
 
+import csv
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -7,15 +9,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
-from kspace.errors import BadInput, FileUnreadable, NotFound
-from transfer.app.cli.options import AsJson, print_json
-from transfer.app.rawfile import printable
+from kspace.errors import BadInput, FileUnreadable, NotFound, SourceError
+from kspace.records import Verdict
+from transfer.app.cli.options import AsJson, console, print_json
+from transfer.app.rawfile import RawFile, clock_time, look_into, printable
 
 _COLUMNS = ("file", "mid", "fid", "protocol", "sequence", "size", "channels", "start", "verdict")
 _NUMBERS = {"mid", "fid", "size", "channels"}
+_WORDS = {"file", "protocol", "sequence"}
+_PIPE_WIDTH = 1000
+_UNREADABLE = "unreadable"
 _MORE_COLUMNS = ("measurements", "readouts", "samples", "position", "reason")
 
 Row = dict[str, Any]
@@ -33,8 +42,12 @@ def inspect(
     if as_json and as_csv:
         raise BadInput("Choose one of --json and --csv.")
     files = _files(folder)
-    with _progress(files) as seen:
-        rows = [_row(folder, path, is_quick=is_quick, seen=seen) for path, _ in files]
+    rows: list[Row] = []
+    with _bar() as bar:
+        task = bar.add_task("", total=sum(size for _, size in files))
+        for number, (path, _) in enumerate(files, 1):
+            bar.update(task, description=f"{number:,} of {len(files):,} files")
+            rows.append(_row(folder, path, is_quick=is_quick, progress=lambda count: bar.advance(task, count)))
     if as_json:
         print_json(rows)
     elif as_csv:
@@ -68,19 +81,67 @@ def _size(path: Path) -> int:
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
-class _progress:  # noqa: N801 -- a context manager, used like a function
-    """A bar on standard error while it takes long, if somebody looks at it; yields what counts a file's end."""
+def _bar() -> Progress:
+    """Return a bar on standard error, shown only where somebody looks at it."""
+    shown = Console(stderr=True)
+    columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    return Progress("{task.description}", *columns, console=shown, transient=True, disable=not shown.is_terminal)
 
-    def __init__(self, files: list[tuple[Path, int]]) -> None:
-        shown = Console(stderr=True)
-        columns = (MofNCompleteColumn(), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal)
-        self._files = files
 
-    def __enter__(self) -> Callable[[int], None]:
-        self._bar.start()
-        task = self._bar.add_task("", total=sum(size for _, size in self._files))
-        return lambda count: self._bar.advance(task, count)
+def _row(folder: Path, path: Path, *, is_quick: bool, progress: Callable[[int], object]) -> Row:
+    name = printable(str(path.relative_to(folder)))
+    try:
+        return _told(name, look_into(path, is_quick=is_quick, progress=progress))
+    except SourceError as error:
+        empty = dict.fromkeys((*_COLUMNS, *_MORE_COLUMNS))
+        return {**empty, "file": name, "verdict": _UNREADABLE, "reason": str(error)}
 
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+
+def _told(name: str, raw: RawFile) -> Row:
+    scan = raw.scan
+    return {
+        "file": name,
+        "mid": scan and scan.mid,
+        "fid": scan and scan.fid,
+        "protocol": scan and scan.protocol and printable(scan.protocol),
+        "sequence": scan and scan.sequence and printable(scan.sequence),
+        "size": raw.size,
+        # A quick check reads no readout.
+        "channels": scan and (scan.channels or None),
+        "start": clock_time(scan.ticks[0]) if scan and scan.ticks else None,
+        "verdict": raw.audit.verdict.value,
+        "measurements": len(raw.measurements),
+        "readouts": scan and (scan.readouts or None),
+        "samples": scan and (scan.samples or None),
+        "position": raw.audit.position,
+        "reason": raw.audit.reason,
+    }
+
+
+def _csv(rows: list[Row]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, (*_COLUMNS, *_MORE_COLUMNS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def _print(rows: list[Row]) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in _COLUMNS:
+        is_number, may_fold = name in _NUMBERS, name in _WORDS
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=not may_fold, overflow="fold")
+    for row in rows:
+        # Text, not strings: a name in brackets is no markup.
+        table.add_row(*(Text(_cell(name, row[name])) for name in _COLUMNS))
+    console.print(table, width=None if console.is_terminal else _PIPE_WIDTH, crop=False)
+    whole = sum(Verdict(row["verdict"]).is_whole for row in rows if row["verdict"] != _UNREADABLE)
+    console.print(f"{len(rows):,} files, {whole:,} of them whole raw files.", highlight=False)
+
+
+def _cell(name: str, value: Any) -> str:  # noqa: ANN401 -- a cell of any column
+    if value is None:
+        return "-"
+    if name == "sequence":
+        return str(value).rpartition("\\")[2]
+    return f"{value:,}" if name == "size" else str(value)
