@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich import box
@@ -22,7 +22,8 @@ from transfer.app.rawfile import RawFile, clock_time, look_into, printable
 
 _COLUMNS = ("file", "mid", "fid", "protocol", "sequence", "size", "channels", "start", "verdict")
 _NUMBERS = {"mid", "fid", "size", "channels"}
-_WORDS = {"file", "protocol", "sequence"}
+_WORDS = {"file": 10, "protocol": 4, "sequence": 4, "verdict": 8}
+"""What may fold in a narrow terminal, and down to how many characters."""
 _PIPE_WIDTH = 1000
 _UNREADABLE = "unreadable"
 _MORE_COLUMNS = ("measurements", "readouts", "samples", "position", "reason")
@@ -129,12 +130,13 @@ def _csv(rows: list[Row]) -> str:
 def _print(rows: list[Row]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in _COLUMNS:
-        is_number, may_fold = name in _NUMBERS, name in _WORDS
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=not may_fold, overflow="fold")
+        side: Literal["left", "right"] = "right" if name in _NUMBERS else "left"
+        table.add_column(name, justify=side, no_wrap=name not in _WORDS, overflow="fold", min_width=_WORDS.get(name))
     for row in rows:
         # Text, not strings: a name in brackets is no markup.
         table.add_row(*(Text(_cell(name, row[name])) for name in _COLUMNS))
-    console.print(table, width=None if console.is_terminal else _PIPE_WIDTH, crop=False)
+    # In a file or a pipe no line is folded.
+    (console if console.is_terminal else Console(width=_PIPE_WIDTH)).print(table)
     whole = sum(Verdict(row["verdict"]).is_whole for row in rows if row["verdict"] != _UNREADABLE)
     console.print(f"{len(rows):,} files, {whole:,} of them whole raw files.", highlight=False)
 
@@ -144,4 +146,6 @@ def _cell(name: str, value: Any) -> str:  # noqa: ANN401 -- a cell of any column
         return "-"
     if name == "sequence":
         return str(value).rpartition("\\")[2]
+    if name == "start":
+        return str(value).partition(".")[0]
     return f"{value:,}" if name == "size" else str(value)
