@@ -22,8 +22,9 @@ from transfer.app.rawfile import RawFile, clock_time, look_into, printable
 
 _COLUMNS = ("file", "mid", "fid", "protocol", "sequence", "size", "channels", "start", "verdict")
 _NUMBERS = {"mid", "fid", "size", "channels"}
-_WORDS = {"file": 10, "protocol": 4, "sequence": 4, "verdict": 8}
-"""What may fold in a narrow terminal, and down to how many characters."""
+_WORDS = {"file", "protocol", "sequence", "verdict"}
+_WIDE = 100
+_WIDE_ONLY = {"fid", "sequence"}
 _PIPE_WIDTH = 1000
 _UNREADABLE = "unreadable"
 _MORE_COLUMNS = ("measurements", "readouts", "samples", "position", "reason")
@@ -128,15 +129,17 @@ def _csv(rows: list[Row]) -> str:
 
 
 def _print(rows: list[Row]) -> None:
+    # In a file or a pipe no line is folded.
+    out = console if console.is_terminal else Console(width=_PIPE_WIDTH)
+    columns = [name for name in _COLUMNS if out.width >= _WIDE or name not in _WIDE_ONLY]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in _COLUMNS:
+    for name in columns:
         side: Literal["left", "right"] = "right" if name in _NUMBERS else "left"
-        table.add_column(name, justify=side, no_wrap=name not in _WORDS, overflow="fold", min_width=_WORDS.get(name))
+        table.add_column(name, justify=side, no_wrap=name not in _WORDS, overflow="fold")
     for row in rows:
         # Text, not strings: a name in brackets is no markup.
-        table.add_row(*(Text(_cell(name, row[name])) for name in _COLUMNS))
-    # In a file or a pipe no line is folded.
-    (console if console.is_terminal else Console(width=_PIPE_WIDTH)).print(table)
+        table.add_row(*(Text(_cell(name, row[name])) for name in columns))
+    out.print(table)
     whole = sum(Verdict(row["verdict"]).is_whole for row in rows if row["verdict"] != _UNREADABLE)
     console.print(f"{len(rows):,} files, {whole:,} of them whole raw files.", highlight=False)
 
