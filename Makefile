@@ -1,8 +1,8 @@
-# make demo | test | lint | dev | lock. Each sets up what it needs, from a bare Debian 12 with python3 and make.
+# make demo | test | lint | bench | dev | lock. Each sets up what it needs, from a bare Debian 12 with python3 and make.
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml README.md LICENSE $(shell find kspace dicom hardware transfer -type f ! -name '*.pyc')
-TEST_PACKAGES := git dcmtk samba smbclient postgresql-15
+TEST_PACKAGES := git dcmtk postgresql-15
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -19,7 +19,7 @@ if [ -n "$$missing" ]; then \
 fi
 endef
 
-.PHONY: demo test lint dev lock packages
+.PHONY: demo test lint bench dev lock packages
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.wheel
@@ -35,6 +35,9 @@ lint: $(VENV)/.wheel
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache >$(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+
+bench: $(VENV)/.wheel
+	@$(BIN)/python tests/bench/walk.py
 
 dev: $(VENV)/.locked
 	@$(BIN)/pip install -qq --no-deps --no-build-isolation -e .
