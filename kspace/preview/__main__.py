@@ -1,4 +1,4 @@
-"""The child process: ``python -m kspace.preview READER FILE FOLDER`` writes preview.png and preview.json there."""
+"""The child process: ``python -m kspace.preview READER FILE FOLDER`` writes preview.png and preview.json, or error."""
 
 import json
 import sys
@@ -6,8 +6,8 @@ from pathlib import Path
 
 
 def main(reader: str, path: str, folder: str) -> None:
-    """Draw one file; whatever goes wrong ends the process with the error's name as the last word on stderr."""
-    sys.excepthook = lambda kind, *_: sys.stderr.write(f"\n{kind.__name__}\n") and None
+    """Draw one file; of whatever goes wrong only the error's name is left, in a file named ``error``."""
+    sys.excepthook = lambda kind, *_: (Path(folder) / "error").write_text(kind.__name__) and None
     # Only here: numpy and the readers cost seconds and a gigabyte of address space.
     from kspace.preview import drawing, png, readers  # noqa: PLC0415 -- the reason above
 

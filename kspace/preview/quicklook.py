@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kspace.errors import KspaceError, Retry
 from kspace.records import Audit
@@ -21,6 +20,7 @@ READERS = ("twixtools", "mapvbvd")
 """In the order they are tried; they fail differently."""
 _COMMAND = (sys.executable, "-m", "kspace.preview")
 _MAX_FILE_BYTES = 32 << 20
+_MAX_NAME = 64
 
 
 class PreviewFailed(KspaceError):
@@ -71,7 +71,7 @@ def quick_look(
     """Return the quick look of a TWIX file that passed the walk; the second reader tries where the first one fails.
 
     ``command`` is what is started, given the reader's name, a path and the folder for ``preview.png`` and
-    ``preview.json``. Nothing of it runs on after the return, whatever happens.
+    ``preview.json``, or ``error`` with the name of an error. Nothing of it runs on after the return, whatever happens.
 
     Raises:
         PreviewFailed: the file is not whole, or no reader made a picture of it within the limits.
@@ -97,26 +97,32 @@ def _look(path: Path, *, reader: str, limits: Limits, command: Sequence[str]) ->
         # twixtools appends ".dat" to a name without an ending, and no reader has to cope with odd names.
         link = folder / "raw.dat"
         link.symlink_to(path.absolute())
-        said = folder / "said"
-        with said.open("wb") as stderr, _running([*command, reader, str(link), name], limits, stderr) as child:
+        with _running([*command, reader, str(link), name], limits) as child:
             ended = _wait(child, limits.wall_s)
         if not ended:
             raise PreviewFailed(f"took longer than {limits.wall_s:g} s")
         if child.returncode:
-            raise PreviewFailed(_why(child.returncode, said))
+            raise PreviewFailed(_why(child.returncode, folder / "error"))
         return _result(folder, reader)
 
 
 @contextmanager
-def _running(command: Sequence[str], limits: Limits, stderr: Any) -> Iterator[subprocess.Popen[bytes]]:  # noqa: ANN401 -- an open file
+def _running(command: Sequence[str], limits: Limits) -> Iterator[subprocess.Popen[bytes]]:
     """Start a child in a process group of its own; on the way out nothing of the group is left."""
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": stderr}
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"}
-    child = subprocess.Popen(command, env=environment, start_new_session=True, **quiet)  # noqa: S603 -- our own command
+    child = subprocess.Popen(  # noqa: S603 -- our own command
+        command,
+        stdin=subprocess.DEVNULL,
+        # What a library says may quote the header, so nobody hears it.
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,
+    )
     try:
         with suppress(ProcessLookupError):
-            for limit, value in _rlimits(limits):
-                resource.prlimit(child.pid, limit, (value, value))
+            for limit, values in _rlimits(limits):
+                resource.prlimit(child.pid, limit, values)
         yield child
     finally:
         # Before it is waited for: until then its number, and so its group's, belongs to nobody else.
@@ -124,12 +130,13 @@ def _running(command: Sequence[str], limits: Limits, stderr: Any) -> Iterator[su
         child.wait()
 
 
-def _rlimits(limits: Limits) -> list[tuple[int, int]]:
+def _rlimits(limits: Limits) -> list[tuple[int, tuple[int, int]]]:
     return [
-        (resource.RLIMIT_AS, limits.memory_bytes),
-        (resource.RLIMIT_CPU, limits.cpu_s),
-        (resource.RLIMIT_FSIZE, _MAX_FILE_BYTES),
-        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes)),
+        # At the first of the two comes SIGXCPU, which says why; at the second SIGKILL.
+        (resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1)),
+        (resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES)),
+        (resource.RLIMIT_CORE, (0, 0)),
     ]
 
 
@@ -144,14 +151,12 @@ def _wait(child: subprocess.Popen[bytes], seconds: float) -> bool:
         os.close(handle)
 
 
-def _why(code: int, said: Path) -> str:
-    """Say how a child ended; of its own words only the name of an error, since the rest may quote the header."""
+def _why(code: int, error: Path) -> str:
+    """Say how a child ended; of an error it left only the name of its class, since its text may quote the header."""
     if code < 0:
         return f"was ended by {signal.Signals(-code).name}"
-    with said.open("rb") as stderr:
-        stderr.seek(max(0, said.stat().st_size - 80))
-        last = stderr.read().decode("ascii", "replace").strip().rpartition("\n")[2]
-    return f"failed with {last}" if last.isidentifier() else f"failed with exit code {code}"
+    name = error.read_text("ascii", "replace")[:_MAX_NAME] if error.is_file() else ""
+    return f"failed with {name}" if name.isidentifier() else f"failed with exit code {code}"
 
 
 def _result(folder: Path, reader: str) -> QuickLook:
