@@ -8,7 +8,7 @@ from pathlib import Path
 def main(reader: str, path: str, folder: str) -> None:
     """Draw one file; of whatever goes wrong only the error's name is left, in a file named ``error``."""
     sys.excepthook = lambda kind, *_: (Path(folder) / "error").write_text(kind.__name__) and None
-    # Only here: numpy and the readers cost seconds and a gigabyte of address space.
+    # Only here: numpy and the readers take a second to load, and may fail at it.
     from kspace.preview import drawing, png, readers  # noqa: PLC0415 -- the reason above
 
     look = drawing.draw(readers.READERS[reader](path))

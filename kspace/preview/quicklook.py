@@ -24,7 +24,7 @@ _MAX_NAME = 64
 
 
 class PreviewFailed(KspaceError):
-    """There is no quick look of this file; the file itself is untouched."""
+    """There is no quick look of a file; the file itself is untouched."""
 
     code = "preview_failed"
     exit_code = 8
@@ -37,8 +37,8 @@ class Limits:
 
     wall_s: float = 60.0
     cpu_s: int = 60
-    memory_bytes: int = 3 << 30
-    """Of address space (RLIMIT_AS); the libraries alone reserve about 1 GiB of it."""
+    memory_bytes: int = 2 << 30
+    """Of address space (RLIMIT_AS); the libraries alone take less than 300 MB of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

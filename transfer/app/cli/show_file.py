@@ -26,6 +26,8 @@ def show_file(path: Path, *, as_json: bool, png: Path | None) -> None:
         PreviewFailed: ``png`` was asked for and there is no quick look.
         BadInput: ``png`` exists or cannot be written.
     """
+    if png and png.exists():
+        raise BadInput(f"{printable(str(png))} exists already and was left alone; choose another name.")
     raw = look_into(path)
     told: dict[str, Any] = {
         "file": printable(str(path)),
