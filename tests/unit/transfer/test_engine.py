@@ -67,7 +67,10 @@ def test_a_mistake_in_one_item_never_stops_the_others(run):
             raise ZeroDivisionError("DOE^JANE")
         return SKIP
 
-    found = run(settle, until=lambda f: sum(r["state"] == CaptureState.SKIPPED for r in f.values()) == 5)
+    def is_over(found):
+        return sum(r["state"] == CaptureState.SKIPPED for r in found.values()) == 5 and found["3.dat"]["reason"]
+
+    found = run(settle, until=is_over)
     assert found["3.dat"]["state"] == CaptureState.FOUND
     assert "ZeroDivisionError" in found["3.dat"]["reason"]
     assert "JANE" not in found["3.dat"]["reason"]

@@ -1,0 +1,209 @@
+"""The XNAT destination against an XNAT as unkind as the real one: what it never believes, and what it says instead."""
+
+import hashlib
+
+import httpx
+import pytest
+
+from kspace.errors import Retry
+from transfer.destinations import Body, Stored
+from transfer.destinations.errors import DestinationDown, Forbidden, Missing, NotHeld, Refused, Unauthorized
+from transfer.destinations.xnat import Xnat
+from transfer.destinations.xnat.client import XnatSettings
+from transfer.sandbox import Faults, Project, Sandbox, SandboxSettings, User
+
+_SERIES = "1.2.840.1.5"
+
+
+def a_body(data=b"k-space" * 1000):
+    return Body(
+        size=len(data),
+        md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+        sha256=hashlib.sha256(data).hexdigest(),
+        blocks=lambda: iter((data[:100], data[100:])),
+    )
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    users = (
+        User(name="admin", password="admin", admin=True),
+        User(name="relay", password="relay", roles={"P": "member"}),
+        User(name="reader", password="reader", roles={"P": "collaborator"}),
+    )
+    settings = SandboxSettings(users=users, projects=(Project(id="P"),))
+    with Sandbox(tmp_path / "archive", settings) as running:
+        yield running
+
+
+@pytest.fixture
+def session(sandbox):
+    """Create a session with one scan, as an import would, and return its id."""
+    with httpx.Client(base_url=sandbox.url, auth=("admin", "admin")) as admin:
+        path = "/data/projects/P/subjects/S/experiments/E"
+        created = admin.put(path, params={"xsiType": "xnat:mrSessionData"})
+        scan = {"xsiType": "xnat:mrScanData", "xnat:mrScanData/UID": _SERIES}
+        admin.put(f"/data/experiments/{created.text}/scans/5", params=scan).raise_for_status()
+    return created.text
+
+
+@pytest.fixture
+def connect(sandbox, tmp_path):
+    opened = []
+
+    def _connect(user="relay", password="relay", url=None):
+        secret = tmp_path / f"{user}-password"
+        secret.write_text(password)
+        settings = {"name": "central", "url": url or sandbox.url, "user": user, "password": {"file": str(secret)}}
+        opened.append(Xnat(XnatSettings.model_validate({**settings, "timeout_s": 10})))
+        return opened[-1]
+
+    yield _connect
+    for archive in opened:
+        archive.close()
+
+
+@pytest.fixture
+def play(sandbox):
+    """Set the sandbox's faults at run time."""
+
+    def _play(**faults):
+        httpx.put(f"{sandbox.url}/sandbox/faults", json=Faults(**faults).model_dump()).raise_for_status()
+
+    return _play
+
+
+@pytest.fixture
+def place(connect, session):
+    return connect().open_place(project="P", experiment=session, series_uid=_SERIES)
+
+
+def test_a_place_is_below_the_scan_of_the_series_or_below_the_session(connect, session):
+    archive = connect()
+    assert archive.open_place(project="P", experiment=session, series_uid=_SERIES).endswith("/scans/5/resources/KSPACE")
+    at_session = archive.open_place(project="P", experiment=session, series_uid=None)
+    assert at_session == f"/data/experiments/{session}/resources/KSPACE"
+    assert archive.open_place(project="P", experiment=session, series_uid=None) == at_session
+
+
+def test_what_was_put_is_listed_proved_and_given_back(connect, place):
+    archive, body = connect(), a_body()
+    archive.put(place, "f/part-00001.bin", body)
+    assert archive.listing(place) == {"f/part-00001.bin": Stored(size=body.size, md5=body.md5)}
+    proof = archive.prove(place, {"f/part-00001.bin": body})["f/part-00001.bin"]
+    assert proof.digest == f"md5:{body.md5}"
+    with archive.read(place, "f/part-00001.bin") as blocks:
+        assert b"".join(blocks) == b"".join(body.blocks())
+
+
+def test_a_second_put_replaces_the_first(connect, place):
+    archive = connect()
+    archive.put(place, "f/x.bin", a_body(b"first"))
+    archive.put(place, "f/x.bin", a_body(b"second one"))
+    assert archive.prove(place, {"f/x.bin": a_body(b"second one")})
+
+
+def test_the_users_listing_of_an_unknown_place_proves_nothing(connect, place):
+    with pytest.raises(NotHeld):
+        connect().prove(place, {"f/part-00001.bin": a_body()})
+
+
+def test_a_byte_that_flipped_on_the_archives_disk_is_found(connect, place, play):
+    play(corrupt_uploads=(1,))
+    archive, body = connect(), a_body()
+    archive.put(place, "f/x.bin", body)
+    with pytest.raises(NotHeld):
+        archive.prove(place, {"f/x.bin": body})
+
+
+def test_without_checksums_it_asks_for_them_or_reads_back(connect, place, sandbox):
+    httpx.put(f"{sandbox.url}/sandbox/settings", json={"checksums": False}).raise_for_status()
+    archive, body = connect(), a_body()
+    archive.put(place, "f/x.bin", body)
+    assert archive.listing(place)["f/x.bin"].md5 is None
+    assert archive.prove(place, {"f/x.bin": body})
+    with pytest.raises(NotHeld):
+        archive.prove(place, {"f/x.bin": a_body(bytes(body.size))})
+
+
+def test_an_answer_lost_after_the_work_was_done_is_no_answer(connect, place, play):
+    play(gateway_timeout=1.0, only="PUT")
+    archive, body = connect(), a_body()
+    with pytest.raises(DestinationDown):
+        archive.put(place, "f/x.bin", body)
+    play()
+    assert archive.prove(place, {"f/x.bin": body}), "the upload had succeeded behind the proxy"
+
+
+@pytest.mark.parametrize("fault", ["drop_before", "drop_within", "drop_after"])
+def test_a_cut_line_leaves_nothing_that_passes_for_the_file(connect, place, play, fault):
+    play(**{fault: 1.0}, only="PUT")
+    archive, body = connect(), a_body(bytes(range(256)) * 4000)
+    with pytest.raises(DestinationDown):
+        archive.put(place, "f/x.bin", body)
+    play()
+    listed = archive.listing(place)
+    assert listed in ({}, {"f/x.bin": Stored(size=body.size, md5=body.md5)})
+    archive.put(place, "f/x.bin", body)
+    assert archive.prove(place, {"f/x.bin": body})
+
+
+def test_a_line_that_breaks_once_on_a_read_is_no_outage(connect, place, play):
+    play(drop_before=1.0, only="GET", limit=2)
+    assert connect().listing(place) == {}
+
+
+def test_a_reader_is_told_that_it_may_not_write_before_anything_is_sent(connect, session, sandbox):
+    with pytest.raises(Forbidden, match="member role") as caught:
+        connect("reader", "reader").open_place(project="P", experiment=session, series_uid=_SERIES)
+    assert caught.value.retry is Retry.PERSON
+
+
+def test_a_body_that_a_proxy_refuses_is_for_a_person(connect, place, play):
+    play(body_limit_bytes=1000)
+    with pytest.raises(Refused, match="part_bytes"):
+        connect().put(place, "f/x.bin", a_body())
+
+
+@pytest.mark.parametrize("experiment", ["XNAT_E99999", "NOPE"])
+def test_an_unknown_session_never_falls_back_to_its_project(connect, session, experiment):
+    with pytest.raises(Missing):
+        connect().open_place(project="P", experiment=experiment, series_uid=None)
+
+
+def test_an_unknown_series_is_missing(connect, session):
+    with pytest.raises(Missing, match="no scan of this series"):
+        connect().open_place(project="P", experiment=session, series_uid="1.2.3")
+
+
+def test_a_session_of_another_project_is_missing(connect, session):
+    with pytest.raises(Missing, match="not in project Q"):
+        connect().open_place(project="Q", experiment=session, series_uid=None)
+
+
+def test_wrong_credentials_stop_at_once_and_for_long(connect, sandbox):
+    with pytest.raises(Unauthorized, match="password") as caught:
+        connect("relay", "wrong").check()
+    assert caught.value.pauses
+    assert caught.value.pause_s == 900
+    refused = [r for r in httpx.get(f"{sandbox.url}/sandbox/log").json() if r["status"] == 401]
+    assert len(refused) == 1
+
+
+def test_nobody_at_the_other_end_is_down_not_wrong(connect):
+    with pytest.raises(DestinationDown, match="nothing is lost"):
+        connect(url="http://127.0.0.1:9").check()
+
+
+def test_the_check_names_the_version_and_the_account(connect):
+    assert connect().check() == "signed in to XNAT 1.8.11 as relay"
+
+
+def test_no_label_stands_in_an_import_s_url(connect, sandbox, tmp_path):
+    zipped = tmp_path / "x.zip"
+    zipped.write_bytes(b"PK\x05\x06" + bytes(18))
+    with pytest.raises(Refused):
+        connect().import_zip(zipped, project="P", subject="DOE_JANE", session="DOE_JANE_1")
+    log = httpx.get(f"{sandbox.url}/sandbox/log").text
+    assert "/data/services/import" in log
+    assert "DOE_JANE" not in log
