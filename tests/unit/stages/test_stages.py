@@ -1,0 +1,287 @@
+"""Stages as what they are: a record and ports in, an outcome out; on files in a folder, with a clock that stands."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dicom.records import Series
+from kspace.records import SourceFile, Verdict
+from kspace.sources.share import Share, ShareSettings
+from kspace.twix.synthetic import Synthetic, write_twix
+from transfer.catalog.arrivals import Candidate
+from transfer.records import (
+    Capture,
+    Changed,
+    Done,
+    Held,
+    Joined,
+    Later,
+    Match,
+    PackedUp,
+    Planned,
+    Released,
+    Retired,
+    Settled,
+    Twin,
+)
+from transfer.selection import Rule
+from transfer.stages.join import join
+from transfer.stages.pack import pack
+from transfer.stages.plan import plan
+from transfer.stages.retire import retire
+from transfer.stages.settle import settle
+from transfer.states import CaptureState
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SPEC = Synthetic(baseline="XA", protocol="t1", lprotid=5, study_uid="1.2.3", readouts=32, channels=2, samples=128)
+ALL = (Rule(name="all", project="P"),)
+
+
+class Standing:
+    """A clock that stands still."""
+
+    def now(self):
+        return NOW
+
+    def monotonic(self):
+        return 0.0
+
+    def sleep(self, seconds):
+        raise AssertionError(seconds)
+
+
+@pytest.fixture
+def share(tmp_path):
+    (tmp_path / "share").mkdir()
+    return Share(ShareSettings(path=tmp_path / "share"))
+
+
+@pytest.fixture
+def capture(tmp_path, share):
+    """Write a file on the share and return its capture, quiet for an hour."""
+
+    def _capture(data=None, **changes):
+        path = tmp_path / "share" / "a.dat"
+        if data is None:
+            write_twix(path, SPEC)
+        else:
+            path.write_bytes(data)
+        found = {
+            "id": 1,
+            "state": CaptureState.FOUND,
+            "scanner": "prisma",
+            "source": "prisma/1",
+            "file": share.stat("a.dat"),
+            "changed_at": NOW - timedelta(hours=1),
+            "since_at": NOW,
+            "as_is": False,
+            "audit": None,
+            "measurements": (),
+            "sha256": None,
+            "manifest": None,
+            "match": None,
+        }
+        return Capture(**found | changes)
+
+    return _capture
+
+
+def settled(capture, share, *, rules=ALL, patience_s=60.0):
+    return settle(capture, source=share, rules=rules, clock=Standing(), quiet_s=60.0, patience_s=patience_s)
+
+
+def packed(capture, share, tmp_path, twin=None):
+    return pack(
+        capture, source=share, spool=tmp_path, chunk_bytes=16_384, twin_of=lambda *_: twin, progress=lambda: None
+    )
+
+
+def test_a_quiet_whole_file_settles_with_its_identity(capture, share):
+    outcome = settled(capture(), share)
+    assert isinstance(outcome, Done)
+    assert isinstance(outcome.result, Settled)
+    assert (outcome.result.state, outcome.result.measurements[-1].protocol) == (CaptureState.SETTLED, "t1")
+
+
+def test_a_file_nobody_wants_is_skipped(capture, share):
+    assert settled(capture(), share, rules=()).result.state is CaptureState.SKIPPED
+
+
+def test_a_file_that_changed_starts_anew(capture, share):
+    old = capture()
+    outcome = settled(replace(old, file=replace(old.file, size=1)), share)
+    assert outcome.result == Changed(old.file, "The file is still growing on the share.")
+
+
+def test_a_file_that_is_not_quiet_for_long_waits(capture, share):
+    assert isinstance(settled(capture(changed_at=NOW), share), Later)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 4])
+def test_an_empty_file_or_less_than_a_header_says_so(capture, share, data):
+    outcome = settled(capture(data), share, rules=())
+    if data:
+        assert "shorter than eight bytes" in outcome.result.choice.reason
+    else:
+        assert outcome == settled(capture(data), share)
+        assert isinstance(outcome, Held)
+        assert "empty" in outcome.reason
+
+
+def test_a_cut_file_gets_patience_and_is_then_held_unless_a_person_takes_it(capture, share, tmp_path):
+    whole = capture()
+    data = (tmp_path / "share" / "a.dat").read_bytes()
+    cut = capture(data[: len(data) // 2])
+    assert isinstance(settled(cut, share, patience_s=7200.0), Later)
+    held = settled(cut, share)
+    assert isinstance(held, Held)
+    assert "kspace retry 1 --as-is" in held.reason
+    assert settled(replace(cut, as_is=True), share).result.state is CaptureState.SETTLED
+    assert whole.file.size == len(data)
+
+
+def test_packing_a_damaged_file_holds_it_and_a_persons_word_takes_it(capture, share, tmp_path):
+    capture()
+    data = bytearray((tmp_path / "share" / "a.dat").read_bytes())
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    holed = capture(bytes(data))
+    outcome = packed(holed, share, tmp_path)
+    assert isinstance(outcome, Held)
+    taken = packed(replace(holed, as_is=True), share, tmp_path)
+    assert isinstance(taken.result, PackedUp)
+    assert not taken.result.packed.audit.verdict.is_whole
+
+
+def test_packing_what_is_held_already_finds_its_twin(capture, share, tmp_path):
+    assert isinstance(packed(capture(), share, tmp_path, twin=7).result, Twin)
+
+
+def test_packing_a_file_that_changed_drops_what_was_packed(capture, share, tmp_path):
+    old = capture()
+    assert isinstance(packed(old, share, tmp_path).result, PackedUp)
+    stale = replace(old, file=SourceFile(path="a.dat", size=old.file.size, mtime_ns=1))
+    assert isinstance(packed(stale, share, tmp_path).result, Changed)
+    assert list(tmp_path.glob("*.packed")) == []
+
+
+@pytest.fixture
+def matched(capture, share, tmp_path):
+    """Pack a file and return its capture in MATCHED."""
+
+    def _matched(**changes):
+        found = capture()
+        result = packed(found, share, tmp_path).result
+        match = Match(study_uid="1.2.3", series_uid="1.2.3.4", certainty="certain", reason="", targets=(("x", "P"),))
+        facts = {"sha256": result.packed.sha256, "manifest": result.manifest, "match": match}
+        return replace(found, measurements=result.packed.measurements, **facts | changes)
+
+    return _matched
+
+
+def planned(capture, tmp_path, *, rules=ALL, release_after_s=60.0):
+    return plan(
+        capture,
+        spool=tmp_path,
+        rules=rules,
+        part_bytes={"x": 8192},
+        clock=Standing(),
+        release_after_s=release_after_s,
+        progress=lambda: None,
+    )
+
+
+def test_the_parts_cover_the_packed_file_without_gap(matched, tmp_path):
+    outcome = planned(matched(), tmp_path)
+    assert isinstance(outcome.result, Planned)
+    (delivery,) = outcome.result.deliveries
+    ends = [p.offset + p.size for p in delivery.parts]
+    assert [p.offset for p in delivery.parts] == [0, *ends[:-1]]
+    assert ends[-1] == (tmp_path / "00000001.packed").stat().st_size
+    assert len(delivery.parts) > 1
+
+
+def test_a_capture_nobody_wants_after_the_join_is_announced_then_released(matched, tmp_path):
+    announced = planned(matched(), tmp_path, rules=())
+    assert isinstance(announced, Later)
+    assert "Released from the spool at 2026-03-01 12:01 UTC" in announced.reason
+    late = planned(matched(since_at=NOW - timedelta(hours=1)), tmp_path, rules=())
+    assert isinstance(late.result, Released)
+
+
+def test_a_study_without_a_route_waits(matched, tmp_path):
+    capture = matched()
+    outcome = planned(replace(capture, match=replace(capture.match, targets=())), tmp_path)
+    assert isinstance(outcome, Later)
+    assert "[[route]]" in outcome.reason
+
+
+@pytest.mark.parametrize("harm", ["flip", "gone"])
+def test_damage_in_the_spool_is_found_before_anything_leaves(matched, tmp_path, harm):
+    capture = matched()
+    path = tmp_path / capture.spooled
+    if harm == "gone":
+        path.unlink()
+    else:
+        data = bytearray(path.read_bytes())
+        data[-3] ^= 1
+        path.write_bytes(data)
+    outcome = planned(capture, tmp_path)
+    assert isinstance(outcome.result, Changed)
+    assert "damaged" in outcome.result.reason
+
+
+def a_series(capture, **changes):
+    image = capture.image
+    found = {
+        "series_uid": "1.2.3.4",
+        "study_uid": "1.2.3",
+        "number": 4,
+        "serial": image.serial,
+        "lprotid": image.lprotid,
+        "frame_of_reference": image.frame_of_reference,
+        "ticks": frozenset({image.ticks[3]}),
+    }
+    return Series(**found | changes)
+
+
+def joined(capture, *series, quiet_s=10.0, age_s=60.0):
+    found = [Candidate(one, NOW - timedelta(seconds=age_s)) for one in series]
+    return join(capture, find=lambda _: found, clock=Standing(), quiet_s=quiet_s, no_series_after_s=3600.0)
+
+
+def test_a_certain_series_is_joined_once_its_study_is_quiet(matched):
+    capture = matched()
+    assert isinstance(joined(capture, a_series(capture), age_s=1.0), Later)
+    assert isinstance(joined(capture, a_series(capture)).result, Joined)
+
+
+def test_a_study_without_the_series_is_given_time(matched):
+    capture = matched()
+    other = a_series(capture, lprotid=99, ticks=frozenset({1}), series_uid="1.2.3.9")
+    waiting = joined(capture, other)
+    assert isinstance(waiting, Later)
+    assert "2026-03-01 13:00 UTC" in waiting.reason
+    long_ago = replace(capture, since_at=NOW - timedelta(hours=2))
+    assert joined(long_ago, other, age_s=7200.0).result.decision.series_uids == ()
+
+
+def test_without_dicom_or_header_it_waits_and_says_so(matched, capture):
+    assert "No DICOM matches yet" in joined(matched()).reason
+    assert "header could not be read" in joined(capture()).reason
+
+
+def test_the_spool_is_kept_for_its_time(capture):
+    assert isinstance(retire(capture(), clock=Standing(), keep_s=60.0), Later)
+    assert retire(capture(), clock=Standing(), keep_s=0.0) == Done(Retired())
+
+
+def test_a_suspect_hole_is_captured_and_flagged(capture, share, tmp_path):
+    image = settled(capture(), share).result.measurements[-1]
+    data = bytearray((tmp_path / "share" / "a.dat").read_bytes())
+    samples = image.offset + image.header_bytes + 192 + 32
+    data[samples : samples + 600] = bytes(600)
+    outcome = packed(capture(bytes(data)), share, tmp_path)
+    assert isinstance(outcome.result, PackedUp)
+    assert outcome.result.packed.audit.verdict is Verdict.SUSPECT_HOLE
+    assert outcome.result.packed.audit.position == samples
