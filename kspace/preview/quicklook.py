@@ -18,7 +18,8 @@ from kspace.records import Audit
 
 READERS = ("twixtools", "mapvbvd")
 """In the order they are tried; they fail differently."""
-_COMMAND = (sys.executable, "-m", "kspace.preview")
+_COMMAND = (sys.executable, "-P", "-m", "kspace.preview")
+"""-P: a module that lies in the folder one stands in is not run."""
 _MAX_FILE_BYTES = 32 << 20
 _MAX_NAME = 64
 
@@ -52,7 +53,10 @@ class QuickLook:
     picture: tuple[bytes, ...]
     """The same small, one grey byte a pixel, rows from the top: for a terminal."""
     noise: tuple[float, ...]
-    """Standard deviation of each channel's noise in the file's own units, of the outermost samples."""
+    """Of each channel in the file's own units: the deviation of real and imaginary part of the outermost samples.
+
+    Too high where signal reaches out there: sharp edges, few lines, a free induction decay that was cut short.
+    """
     dead_channels: tuple[int, ...]
     spiking_channels: tuple[int, ...]
     lines: int

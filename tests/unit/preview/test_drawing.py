@@ -9,7 +9,11 @@ import pytest
 
 from kspace.preview import png
 from kspace.preview.drawing import draw
-from kspace.preview.readers import COUNTERS, with_mapvbvd, with_twixtools
+from kspace.preview.readers import COUNTERS, Readouts, with_mapvbvd, with_twixtools
+
+_SIDE, _SLICES = 64, 5
+_AXIAL = [2**-0.5, 0, 0, 2**-0.5]
+"""Readout from right to left, phase from front to back: index by index as a radiologist looks, but upside down."""
 
 
 def test_a_png_holds_the_pixels_it_was_given():
@@ -73,3 +77,81 @@ def test_what_is_drawn_of_an_oversampled_scan_is_what_was_asked_for(data_folder)
     # The phantom fills the wanted width; with the oversampling left in it would fill half of it.
     wide = np.flatnonzero((picture > 60).mean(axis=0) > 0.2)
     assert np.ptp(wide) > 250
+
+
+def scan(volume: np.ndarray, *, is_slab: bool, times: int = 1, every: int = 1) -> Readouts:
+    """Return what a scanner sends of a volume (slices, lines, columns): as a slab of partitions, or slice by slice.
+
+    Slices are sent as scanners do, the odd places first, and twice as wide as asked for.
+    """
+    wide = np.pad(volume, ((0, 0), (0, 0), (_SIDE // 2, _SIDE // 2)))
+    axes = (0, 1, 2) if is_slab else (1, 2)
+    kspace = np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(wide, axes), axes=axes), axes).astype(np.complex64)
+    order = [*range(1, _SLICES, 2), *range(0, _SLICES, 2)]
+    lines = range(0, _SIDE, every)
+    sent = [(n, place, line) for n, place in enumerate(order) for line in lines for _ in range(times)]
+    counters = {name: np.zeros(len(sent), int) for name in COUNTERS}
+    counters["Lin"] = np.array([line for _, _, line in sent])
+    counters["Par" if is_slab else "Sli"] = np.array([place if is_slab else n for n, place, _ in sent])
+    random = np.random.default_rng(3)
+    noise = random.standard_normal((len(sent), 2, 2 * _SIDE, 2)) @ [1, 1j]
+    return Readouts(
+        counters=counters,
+        positions=np.array([[0.0, 0.0, 0.0 if is_slab else 5.0 * place] for _, place, _ in sent]),
+        quaternions=np.tile(_AXIAL, (len(sent), 1)),
+        shapes=np.tile([2, 2 * _SIDE], (len(sent), 1)),
+        load=lambda number: (kspace[sent[number][1], sent[number][2]] + noise[number]).astype(np.complex64),
+        oversampling=2.0,
+        base_resolution=_SIDE,
+        acceleration=every,
+        fields_of_view=(200.0, 200.0),
+    )
+
+
+@pytest.fixture
+def volume() -> np.ndarray:
+    """Return slices with a bright square each, farther to the right in every one."""
+    slices = np.zeros((_SLICES, _SIDE, _SIDE))
+    for number in range(_SLICES):
+        slices[number, 20:30, 8 + 10 * number : 16 + 10 * number] = 100.0
+    return slices
+
+
+@pytest.mark.parametrize("is_slab", [True, False], ids=["slab", "interleaved slices"])
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "averaged"])
+def test_the_slice_in_the_middle_is_drawn(volume, is_slab, times):
+    drawn = draw(scan(volume, is_slab=is_slab, times=times))
+    picture = np.array([list(bytes.fromhex(row)) for row in drawn.told["picture"]])
+    assert picture.shape == (_SIDE, _SIDE)
+    expected = volume[_SLICES // 2][::-1] > 0
+    assert (np.abs(picture[expected].astype(float) - 255) < 40).all()
+    assert picture[~expected].mean() < 20
+
+
+@pytest.mark.parametrize("is_slab", [True, False], ids=["slab", "slices"])
+@pytest.mark.parametrize("times", [1, 4], ids=["once", "averaged"])
+def test_the_noise_is_that_of_one_readout_however_many_are_added(volume, is_slab, times):
+    told = draw(scan(0 * volume, is_slab=is_slab, times=times)).told
+    assert told["noise"] == pytest.approx([1.0, 1.0], rel=0.1)
+
+
+def test_lines_that_an_acceleration_leaves_out_are_not_missing(volume):
+    told = draw(scan(volume, is_slab=False, every=2)).told
+    assert (told["lines"], told["missing_lines"]) == (32, 0)
+
+
+def test_the_bars_tell_a_dead_channel_by_its_colour(volume):
+    well = scan(volume, is_slab=False)
+    deaf = Readouts(**{**vars(well), "load": lambda number: well.load(number) * np.array([[1], [1e-4]], np.complex64)})
+    assert draw(well).told["dead_channels"] == []
+    drawn = draw(deaf)
+    assert drawn.told["dead_channels"] == [1]
+    left, right = drawn.pixels[-1, -300], drawn.pixels[-1, -20]
+    assert left[0] == left[1] == left[2]
+    assert right[0] > 2 * right[1]
+
+
+def test_a_file_of_nothing_but_zeros_is_drawn_and_all_its_channels_are_dead(volume):
+    well = scan(volume, is_slab=False)
+    told = draw(Readouts(**{**vars(well), "load": lambda number: 0 * well.load(number)})).told
+    assert (told["dead_channels"], told["noise"]) == ([0, 1], [0.0, 0.0])
