@@ -1,5 +1,6 @@
 """The checks behind `kspace check`: one generator a subject, one line a finding."""
 
+import errno
 import os
 import socket
 import tempfile
@@ -9,6 +10,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import psutil
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from kspace.errors import KspaceError
 from transfer.app.wiring import Box
@@ -82,13 +85,39 @@ def _listener(box: Box) -> Iterator[Finding]:
     if port == 0:
         yield Finding("DICOM port", is_right=True, said="any free one, told in the log when the listener starts")
         return
+    where = f"{host}:{port}"
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-            yield Finding("DICOM port", is_right=True, said=f"{host}:{port} is free; the listener is not running")
-        except OSError:
-            yield Finding("DICOM port", is_right=True, said=f"{host}:{port} is taken: by the running relay, hopefully")
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                said = f"{where} cannot be listened on ({error.strerror}); see [dicom] host and port"
+                yield Finding("DICOM port", is_right=False, said=said)
+                return
+        else:
+            yield Finding("DICOM port", is_right=True, said=f"{where} is free; the listener is not running")
+            return
+    if _echoes(host, port, called_ae=box.config.dicom.ae_title):
+        yield Finding("DICOM port", is_right=True, said=f"{where} answers C-ECHO: the listener is running")
+    else:
+        said = (
+            f"{where} is taken, and no listener answers there that takes this machine; see who holds it, and allowed_ae"
+        )
+        yield Finding("DICOM port", is_right=False, said=said)
+
+
+def _echoes(host: str, port: int, *, called_ae: str) -> bool:
+    """Return whether a verification SCP answers (PS3.4, annex A)."""
+    entity = AE(ae_title=called_ae)
+    entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = 5
+    entity.add_requested_context(Verification)
+    association = entity.associate(host, port, ae_title=called_ae)
+    if not association.is_established:
+        return False
+    status = association.send_c_echo()
+    association.release()
+    return bool(status) and status.Status == 0
 
 
 def _wishes(box: Box) -> Iterator[Finding]:

@@ -1,0 +1,65 @@
+"""`kspace check`: what is wrong is said in one line each, with what to do; what is right is said too."""
+
+import json
+import socket
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.integration.relay import Relay, free_port
+from transfer.app.cli import app
+from transfer.sandbox import Sandbox, SandboxSettings
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    with Sandbox(tmp_path / "archive", SandboxSettings()) as running:
+        yield running
+
+
+def findings(config):
+    said = CliRunner().invoke(app, ["check", "--json", "-c", str(config)])
+    return said.exit_code, {f["what"]: f for f in json.loads(said.stdout)}
+
+
+def test_a_right_configuration_is_right_in_every_line(tmp_path, sandbox):
+    relay = Relay(folder=tmp_path, urls={"central": sandbox.url}, port=free_port())
+    code, found = findings(relay.write())
+    assert code == 0, found
+    assert "signed in to XNAT" in found["destination central"]["said"]
+    assert "s apart" in found["clock against central"]["said"]
+    assert "writable" in found["spool"]["said"]
+
+
+def test_a_running_listener_answers_the_check(tmp_path, sandbox):
+    relay = Relay(folder=tmp_path, urls={"central": sandbox.url}, port=free_port())
+    with relay.running():
+        code, found = findings(relay.write())
+    assert code == 0, found
+    assert "answers C-ECHO" in found["DICOM port"]["said"]
+
+
+def test_every_mistake_has_its_line(tmp_path, sandbox):
+    relay = Relay(folder=tmp_path, urls={"central": sandbox.url}, port=free_port())
+    config = relay.write()
+    (tmp_path / "central-password").write_text("wrong")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", relay.port))
+        taken.listen()
+        for folder in tmp_path.glob("scanner*"):
+            folder.rename(tmp_path / "away")
+        code, found = findings(config)
+    assert code == 1
+    assert "password" in found["destination central"]["said"]
+    assert "no listener answers" in found["DICOM port"]["said"]
+    wrong = [what for what, finding in found.items() if what.startswith("source") and not finding["is_right"]]
+    assert wrong, found
+
+
+def test_a_configuration_with_mistakes_names_each(tmp_path):
+    config = tmp_path / "relay.toml"
+    config.write_text('[relay]\nfolder = "here"\nspeed = 3\n')
+    said = CliRunner().invoke(app, ["check", "-c", str(config)])
+    assert said.exit_code != 0
+    assert "absolute path" in str(said.exception)
+    assert "relay.speed" in str(said.exception)
