@@ -7,7 +7,11 @@ from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, open_bo
 
 
 def check(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Try every folder, share, archive, port and clock; say in one line each what is right, and what to do if not."""
+    """Try everything the configuration names, a line each.
+
+    Every folder, share, archive, port and clock: what is right, and what to do about what is not. Exit code 0 only if
+    everything is right.
+    """
     box = open_box(config)
     results = list(run_checks(box))
     box.close()

@@ -25,9 +25,10 @@ def demo(
     is_kept: Annotated[bool, typer.Option("--keep", help="Leave it running, to look at; Ctrl-C ends it.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Work here instead of in a temporary folder.")] = None,
 ) -> None:
-    """Capture four raw files of a practice scanner into a practice archive, prove it, and restore one.
+    """See the whole way work, with nothing but this program.
 
-    Exit code 0 only if every file ended as it must.
+    Four raw files of a practice scanner go into a practice archive, each is proved, and one is restored. Exit code 0
+    only if every file ended as it must.
     """
     set_up_logs("text", is_quiet=True)
     with tempfile.TemporaryDirectory(prefix="kspace-demo-") as temporary:

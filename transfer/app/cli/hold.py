@@ -13,7 +13,10 @@ def hold(
     reason: Annotated[str, typer.Option(help="Why, in a few words without patient data.")],
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Hold a capture with its deliveries, or one delivery, until `kspace retry`. Nothing is deleted."""
+    """Stop work where it stands; nothing is deleted.
+
+    A capture takes its deliveries with it. `kspace retry` goes on.
+    """
     box = open_box(config)
     held = operations.hold(box.database, reference, reason=reason, actor=actor(), clock=box.clock)
     box.close()

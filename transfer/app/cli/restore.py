@@ -17,7 +17,10 @@ def restore(
     target: Annotated[Path, typer.Option("--output", "-o", help="The file to write; it must not exist.")],
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Fetch a capture from the archive and write the original file, byte for byte, proved by its SHA-256."""
+    """Fetch the original file back from the archive.
+
+    Byte for byte: the file appears only once its SHA-256 is that of the file on the scanner.
+    """
     box = open_box(config)
     found = verified(box, capture_id)
     if not found:

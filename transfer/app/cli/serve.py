@@ -9,20 +9,27 @@ from transfer.app.cli.options import DEFAULT_CONFIG, ConfigPath, open_box
 
 
 def serve(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Run everything in one process: inventory, capture, DICOM listener, delivery. Ctrl-C ends it.
+    """Run everything in one process; Ctrl-C ends it safely.
 
-    Stopping or killing it at any moment is safe: it goes on where it was.
+    Inventory, capture, DICOM listener, delivery. Stopping or killing it at any moment is safe: it goes on where it
+    was.
     """
     _run(config, with_engine=True, with_listener=True)
 
 
 def engine(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Run only the engine: inventory, capture, delivery; `kspace listen` receives DICOM beside it."""
+    """Run only the engine: inventory, capture, delivery.
+
+    `kspace listen` receives DICOM beside it, on the same catalog.
+    """
     _run(config, with_engine=True, with_listener=False)
 
 
 def listen(config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Run only the DICOM listener; `kspace engine` works beside it on the same catalog."""
+    """Run only the DICOM listener.
+
+    `kspace engine` works beside it, on the same catalog.
+    """
     _run(config, with_engine=False, with_listener=True)
 
 

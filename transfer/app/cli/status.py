@@ -15,7 +15,10 @@ def status(
     limit: Annotated[int, typer.Option(help="How many captures at most, the newest first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show the open alerts, how many captures stand where, and the newest captures with their reasons."""
+    """Show open alerts, counts, and the newest captures.
+
+    Each capture with its state and the reason for it.
+    """
     box = open_box(config)
     with box.database.read() as connection:
         counts = lists.counts(connection)
