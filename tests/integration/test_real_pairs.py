@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import threading
 
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
@@ -20,6 +21,7 @@ _CONFIG = """
 [relay]
 name = "box"
 folder = "{folder}/relay"
+{catalog}
 backoff_s = 0.2
 keep_s = 3600
 no_series_after_s = 3
@@ -56,8 +58,19 @@ _SAME = "again/meas_MID00109_FID33066_sol13.dat"
 _TWIN = "meas_MID00107_FID33064_sol12_again.dat"
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def catalog(request):
+    """Return the configuration's line that names the catalog: none for SQLite, which is the default."""
+    if request.param == "sqlite":
+        return ""
+    folder = request.getfixturevalue("postgres_server")
+    with psycopg.connect(host=str(folder), user="relay", dbname="postgres", autocommit=True) as connection:
+        connection.execute("CREATE DATABASE real_pairs")
+    return f'catalog = "postgresql+psycopg://relay@/real_pairs?host={folder}"'
+
+
 @pytest.fixture(scope="module")
-def delivered(data_folder, requires, tmp_path_factory):
+def delivered(data_folder, requires, tmp_path_factory, catalog):
     """Run the relay on the real session until nothing moves any more; yield its configuration and stories by name."""
     folder = tmp_path_factory.mktemp("real")
     share = folder / "share"
@@ -80,7 +93,7 @@ def delivered(data_folder, requires, tmp_path_factory):
     )
     with Sandbox(folder / "archive", settings) as sandbox:
         config = folder / "relay.toml"
-        config.write_text(_CONFIG.format(folder=folder, url=sandbox.url))
+        config.write_text(_CONFIG.format(folder=folder, url=sandbox.url, catalog=catalog))
         box = Box(load_config(config))
         listener, engine = box.listener(), box.engine()
         listener.start()
