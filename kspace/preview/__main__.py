@@ -5,7 +5,6 @@ import signal
 import sys
 from pathlib import Path
 
-
 _LAST_RESORT_S = 600
 
 
