@@ -40,7 +40,10 @@ def inspect(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for tables elsewhere.")] = False,
 ) -> None:
-    """List every file of a folder: who made it, what it is, and whether it is whole. Nothing is changed or sent."""
+    """List the raw files of a folder, and whether each is whole.
+
+    Who made it, what it is, when it was scanned. Nothing is changed or sent.
+    """
     if as_json and as_csv:
         raise BadInput("Choose one of --json and --csv.")
     files = _files(folder)

@@ -21,9 +21,9 @@ def show(
     as_json: AsJson = False,
     png: Annotated[Path | None, typer.Option(help="Of a file: write its quick look here; it must not exist.")] = None,
 ) -> None:
-    """Show one capture: what it is, what was decided and why, where it was sent, what the archive proved.
+    """Show one capture, or one raw file, in full.
 
-    Or show a raw file on this disk (./12 where its name is a number): what it is, and whether it is whole.
+    Of a capture: what it is, what was decided and why, where it was sent, what the archive proved. Or a raw file on this disk (./12 where its name is a number): what it is, and whether it is whole.
     """
     if what.isascii() and what.isdigit():
         _show_capture(int(what), config, as_json=as_json)
