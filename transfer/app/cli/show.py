@@ -23,7 +23,8 @@ def show(
 ) -> None:
     """Show one capture, or one raw file, in full.
 
-    Of a capture: what it is, what was decided and why, where it was sent, what the archive proved. Or a raw file on this disk (./12 where its name is a number): what it is, and whether it is whole.
+    Of a capture: what it is, what was decided and why, where it was sent, what the archive proved. Of a raw file on
+    this disk (./12 where its name is a number): what it is, and whether it is whole.
     """
     if what.isascii() and what.isdigit():
         _show_capture(int(what), config, as_json=as_json)
