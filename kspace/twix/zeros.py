@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 
 _SUSPECT = 512
 """The longest run inside the readouts of real files is 68 bytes."""
-_STRIDE = 256
+_STRIDE = 504
+"""Of the words at this distance at least one lies wholly inside every suspect run."""
 _NEAR = (80, 160, 240)
-"""A suspect run holds a word at one of the strides, and words at these distances behind it; readout headers, mostly
-zeros, do not."""
+"""On one side of that word the run goes on for at least so many bytes; readout headers, mostly zeros, do not."""
 _WORD = 8
 
 
@@ -52,14 +52,14 @@ class ZeroRuns:
 
 def _hits(data: memoryview) -> list[int]:
     """Return where words of zeros lie that are part of a long run, at least one of every suspect run."""
-    count = max(0, (len(data) - _NEAR[-1] - _WORD) // _STRIDE + 1)
+    last = len(data) - _WORD
+    count = max(0, last // _STRIDE + 1)
     hits = np.flatnonzero(np.ndarray((count,), np.uint64, data, 0, (_STRIDE,)) == 0) * _STRIDE
     if not hits.size:
         return []
-    words = np.ndarray((len(data) - _WORD + 1,), np.uint64, data, 0, (1,))
-    for distance in _NEAR:
-        hits = hits[words[hits + distance] == 0]
-    return [int(hit) for hit in hits]
+    words = np.ndarray((last + 1,), np.uint64, data, 0, (1,))
+    near = [np.all([words[np.clip(hits + side * d, 0, last)] == 0 for d in _NEAR], axis=0) for side in (-1, 1)]
+    return [int(hit) for hit in hits[near[0] | near[1]]]
 
 
 def _leading(array: NDArray[np.uint8]) -> int:
