@@ -12,6 +12,7 @@ line returns, ``retry`` says who acts next.
     │   ├── FileUnreadable  the share does not let the relay read it         (PERSON)
     │   └── FileChanged     the file is not the one that was looked at       (LATER)
     ├── SpoolError          the local disk failed, is full, or lied          (LATER)
+    │   └── SpoolDamaged    one file there is not what was written           (PERSON)
     └── DestinationError    the archive's side                               (LATER)
 """
 
@@ -100,6 +101,14 @@ class SpoolError(KspaceError):
     code = "spool"
     exit_code = 6
     pauses = True
+
+
+class SpoolDamaged(SpoolError):
+    """One file in the spool is not what was written; the disk takes and gives others."""
+
+    code = "spool_damaged"
+    pauses = False
+    retry = Retry.PERSON
 
 
 class DestinationError(KspaceError):

@@ -69,9 +69,9 @@ class Engine:
     def start(self) -> None:
         """Free the leases of an earlier life and begin."""
         _log.info("engine.started", freed=self._store.free_leases())
-        turns: list[tuple[str, Callable[[], float]]] = [("heartbeat", self._keep_leases)]
-        turns += [(f"feed {feed.name}", partial(self._feed, feed)) for feed in self._feeds]
-        turns += [(f"worker {number}", partial(self._work, number)) for number in range(self._workers)]
+        turns: list[tuple[str, Callable[[], float], float]] = [("heartbeat", self._keep_leases, _AFTER_ERROR_S)]
+        turns += [(f"feed {feed.name}", partial(self._feed, feed), feed.every_s) for feed in self._feeds]
+        turns += [(f"worker {n}", partial(self._work, n), _AFTER_ERROR_S) for n in range(self._workers)]
         self._threads = [threading.Thread(target=self._forever, args=turn, name=turn[0], daemon=True) for turn in turns]
         for thread in self._threads:
             thread.start()
@@ -84,14 +84,18 @@ class Engine:
             thread.join(max(0.0, until - self._clock.monotonic()))
         _log.info("engine.stopped")
 
-    def _forever(self, name: str, turn: Callable[[], float]) -> None:
-        """Take turns until the end, each followed by the pause it asks for; no error ends a thread."""
+    def _forever(self, name: str, turn: Callable[[], float], after_error_s: float) -> None:
+        """Take turns until the end, each followed by the pause it asks for; no error and no mistake ends a thread."""
+        log = _log.bind(turn=name)
         while not self._stop.is_set():
             try:
                 pause_s = turn()
             except KspaceError as error:
-                _log.warning("turn.failed", thread=name, code=error.code)
-                pause_s = _AFTER_ERROR_S
+                log.warning("turn.failed", code=error.code)
+                pause_s = after_error_s
+            except Exception as error:
+                log.exception("turn.broke", error=type(error).__name__)
+                pause_s = after_error_s
             self._stop.wait(pause_s)
 
     def _work(self, number: int) -> float:
@@ -129,10 +133,7 @@ class Engine:
             )
 
     def _feed(self, feed: Feed) -> float:
-        try:
-            feed.run()
-        except KspaceError as error:
-            _log.warning("feed.failed", feed=feed.name, code=error.code)
+        feed.run()
         return feed.every_s
 
     def _keep_leases(self) -> float:

@@ -9,6 +9,7 @@ from kspace.errors import BadInput, NotFound
 from transfer.catalog import tables
 from transfer.catalog.database import Database
 from transfer.catalog.notices import clear_alert, note, raise_alert
+from transfer.catalog.saving import end_if_delivered
 from transfer.states import TRANSITIONS, CaptureState, DeliveryState
 
 
@@ -85,6 +86,8 @@ def _retry(  # noqa: PLR0913 -- the facts of the act
     connection.execute(update(table).where(table.c.id == row_id).values(columns))
     clear_alert(connection, key=f"{table.name}:{row_id}", at=at)
     _say(connection, table, row_id, "retried", row["state"], after, "as it is" if as_is else None, actor, at)
+    if is_held and table is tables.capture and after == CaptureState.PLANNED:
+        end_if_delivered(connection, row_id, at)  # a delivery retried by itself may have been the last one
     return True
 
 

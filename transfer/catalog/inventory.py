@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, insert, select, update
 
+from kspace.errors import FileVanished
 from kspace.records import SourceFile
 from transfer.catalog import tables
 from transfer.catalog.database import Database
-from transfer.catalog.notices import RELAY, note
+from transfer.catalog.notices import RELAY, clear_alert, note
 from transfer.states import CaptureState
 
 
@@ -34,7 +35,7 @@ def record_listing(  # noqa: PLR0913 -- the facts of one listing
         for file in files:
             row = known.pop(file.path, None)
             if row is not None and (row.size, row.mtime_ns) == (file.size, file.mtime_ns):
-                _see(connection, row.id, at)
+                _see(connection, row, at)
                 continue
             if row is not None and row.is_leased:
                 continue  # a stage is looking at it; the next listing is soon enough
@@ -129,9 +130,30 @@ def _grow(connection: Connection, file_id: int, file: SourceFile, at: datetime, 
     )
 
 
-def _see(connection: Connection, file_id: int, at: datetime) -> None:
-    f = tables.source_file.c
-    connection.execute(update(tables.source_file).where(f.id == file_id).values(last_seen_at=at, gone_at=None))
+def _see(connection: Connection, row: _Known, at: datetime) -> None:
+    f, c = tables.source_file.c, tables.capture.c
+    connection.execute(update(tables.source_file).where(f.id == row.id).values(last_seen_at=at, gone_at=None))
+    if row.gone_at is None or row.state != CaptureState.HELD:
+        return
+    # A share that lost its mount lists as empty: what was held for that goes on by itself.
+    vanished = (c.source_file_id == row.id) & (c.held_code == FileVanished.code)
+    held = connection.execute(select(c.id, c.held_from).where(vanished)).first()
+    if held is None:
+        return
+    columns = {"state": held.held_from, "since_at": at, "due_at": at, "held_from": None, "held_code": None}
+    connection.execute(update(tables.capture).where(vanished).values(columns | {"reason": "The file is back."}))
+    clear_alert(connection, key=f"capture:{held.id}", at=at)
+    note(
+        connection,
+        at=at,
+        actor=RELAY,
+        subject="capture",
+        subject_id=held.id,
+        verb="capture.reopened",
+        before=CaptureState.HELD,
+        after=held.held_from,
+        detail="the file is back",
+    )
 
 
 def _lose(connection: Connection, file_id: int, at: datetime) -> None:

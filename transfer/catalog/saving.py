@@ -4,7 +4,7 @@ from datetime import datetime
 from functools import singledispatch
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from kspace.records import Audit, Measurement
 from transfer.catalog import documents, tables
@@ -47,13 +47,16 @@ def _(result: Settled, connection: Connection, row: RowMapping, at: datetime) ->
 @save.register
 def _(result: Changed, connection: Connection, row: RowMapping, at: datetime) -> Columns:
     f = tables.source_file.c
+    if row["sha256"] is not None:
+        _wake_twins(connection, row, at)
     scanner = connection.execute(
         update(tables.source_file)
         .where(f.id == row["source_file_id"])
         .values(size=result.file.size, mtime_ns=result.file.mtime_ns, changed_at=at)
         .returning(f.scanner)
     ).scalar_one()
-    return {"reason": result.reason, "lane": scanner}
+    # What it was packed to counts no more: as long as it is not packed anew, it holds nothing for a twin.
+    return {"reason": result.reason, "lane": scanner, "sha256": None, "stored_bytes": None, "manifest": None}
 
 
 @save.register
@@ -188,30 +191,56 @@ def _(result: Archived, connection: Connection, row: RowMapping, at: datetime) -
 @save.register
 def _(result: Verified, connection: Connection, row: RowMapping, at: datetime) -> Columns:
     connection.execute(insert(tables.receipt).values(delivery_id=row["id"], document=result.receipt, at=at))
-    d, c = tables.delivery.c, tables.capture.c
-    open_ones = connection.execute(
-        select(func.count()).where(
-            d.capture_id == row["capture_id"], d.id != row["id"], d.state != DeliveryState.VERIFIED
-        )
-    ).scalar_one()
-    if not open_ones:
-        moved = connection.execute(
-            update(tables.capture)
-            .where(c.id == row["capture_id"], c.state == CaptureState.PLANNED)
-            .values(state=CaptureState.DELIVERED, since_at=at, due_at=at, reason=None)
-        )
-        if moved.rowcount:
-            note(
-                connection,
-                at=at,
-                actor=RELAY,
-                subject="capture",
-                subject_id=row["capture_id"],
-                verb="delivered",
-                before=CaptureState.PLANNED,
-                after=CaptureState.DELIVERED,
-            )
+    end_if_delivered(connection, row["capture_id"], at, but_for=row["id"])
     return {"verified_at": at, "reason": None}
+
+
+def end_if_delivered(connection: Connection, capture_id: int, at: datetime, *, but_for: int | None = None) -> None:
+    """Move a PLANNED capture on if every delivery of it is verified; ``but_for`` is the one being verified now."""
+    d, c = tables.delivery.c, tables.capture.c
+    rows = connection.execute(select(d.id, d.state).where(d.capture_id == capture_id)).all()
+    if not rows or any(row.state != DeliveryState.VERIFIED and row.id != but_for for row in rows):
+        return
+    moved = connection.execute(
+        update(tables.capture)
+        .where(c.id == capture_id, c.state == CaptureState.PLANNED)
+        .values(state=CaptureState.DELIVERED, since_at=at, due_at=at, reason=None)
+    )
+    if moved.rowcount:
+        note(
+            connection,
+            at=at,
+            actor=RELAY,
+            subject="capture",
+            subject_id=capture_id,
+            verb="delivered",
+            before=CaptureState.PLANNED,
+            after=CaptureState.DELIVERED,
+        )
+
+
+def _wake_twins(connection: Connection, row: RowMapping, at: datetime) -> None:
+    """Let captures of the same bytes that still lie on a share go on by themselves: the one that held for them lost it.
+
+    SKIPPED with a digest is a twin, for what nobody wants is never read in full.
+    """
+    c, f = tables.capture.c, tables.source_file.c
+    there = select(f.id).where(f.gone_at.is_(None))
+    twins = (c.sha256 == row["sha256"]) & (c.state == CaptureState.SKIPPED) & c.source_file_id.in_(there)
+    for twin in connection.execute(select(c.id).where(twins)).scalars().all():
+        found = {"state": CaptureState.FOUND, "since_at": at, "due_at": at, "sha256": None, "reason": None}
+        connection.execute(update(tables.capture).where(c.id == twin).values(found))
+        note(
+            connection,
+            at=at,
+            actor=RELAY,
+            subject="capture",
+            subject_id=twin,
+            verb="capture.reopened",
+            before=CaptureState.SKIPPED,
+            after=CaptureState.FOUND,
+            detail="the capture of the same bytes lost them",
+        )
 
 
 def _audit(audit: Audit) -> Columns:

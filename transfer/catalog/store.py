@@ -138,6 +138,9 @@ class Store:
             row = connection.execute(select(table).where(_held_by(table, claim)).with_for_update()).mappings().first()
             if row is None:
                 return False
+            if _state(row) is not claim.record.state:  # held or re-opened meanwhile: the failure is about the past
+                self._give_back(connection, table, row, {})
+                return False
             if error.pauses:
                 what = _culprit(error, claim, row, self._machine)
                 until_at = self._pause(connection, what, error, now)

@@ -9,8 +9,7 @@ from transfer.catalog import tables
 from transfer.catalog.database import Database
 from transfer.states import CaptureState
 
-_FREE = frozenset({CaptureState.RETIRED, CaptureState.RELEASED, CaptureState.SKIPPED})
-"""SKIPPED: a twin of another capture, which has a packed file of its own."""
+_FREE = frozenset({CaptureState.RETIRED, CaptureState.RELEASED})
 
 
 def sweep(*, spool: Path, database: Database) -> int:
@@ -24,8 +23,13 @@ def sweep(*, spool: Path, database: Database) -> int:
         if not packed.stem.isdigit():
             continue
         with database.read() as connection:
-            state = connection.execute(select(c.state).where(c.id == int(packed.stem))).scalar()
-        if state in _FREE:
+            row = connection.execute(select(c.state, c.sha256).where(c.id == int(packed.stem))).first()
+        if row is not None and (row.state in _FREE or _is_twin(row.state, row.sha256)):
             drop(packed)
             freed += 1
     return freed
+
+
+def _is_twin(state: str, sha256: str | None) -> bool:
+    """SKIPPED with a digest: another capture holds the bytes. Without one it never was packed; the file is not its."""
+    return state == CaptureState.SKIPPED and sha256 is not None

@@ -27,6 +27,9 @@ def plan(  # noqa: PLR0913 -- the ports and what the plan depends on
     """Decide the second selection step for every project the study goes to, and cut the parts.
 
     The packed file is read once here: each chunk against its digest, so that what leaves is what was packed.
+
+    Raises:
+        SpoolError: the disk does not give the packed file.
     """
     if capture.match is None or capture.manifest is None:
         raise AssertionError("a MATCHED capture has a match and a manifest")
@@ -49,10 +52,14 @@ def plan(  # noqa: PLR0913 -- the ports and what the plan depends on
             )
             for destination, project in wanted
         )
-    except SpoolError:
+    except _Damaged:
         reason = "The packed file in the spool is damaged; the source is looked at from the start."
         return Done(Changed(capture.file, reason))
     return Done(Planned(tuple(choices), deliveries))
+
+
+class _Damaged(Exception):
+    """The packed file is not what was packed."""
 
 
 def _parts(packed: Path, chunks: Sequence[Chunk], part_bytes: int, progress: Callable[[], None]) -> tuple[Part, ...]:
@@ -64,7 +71,7 @@ def _parts(packed: Path, chunks: Sequence[Chunk], part_bytes: int, progress: Cal
                 for chunk in run:
                     stored = handle.read(chunk.stored_bytes)
                     if sha256(stored).hexdigest() != chunk.sha256:
-                        raise SpoolError(f"The stored chunk at byte {chunk.offset} is not the one that was written.")
+                        raise _Damaged
                     first.update(stored)
                     whole.update(stored)
                     progress()
@@ -78,8 +85,10 @@ def _parts(packed: Path, chunks: Sequence[Chunk], part_bytes: int, progress: Cal
                         sha256=whole.hexdigest(),
                     )
                 )
-    except OSError as error:
-        raise SpoolError("The packed file cannot be read.") from error
+    except FileNotFoundError as error:
+        raise _Damaged from error
+    except OSError as error:  # the bytes may be well: the source is not asked for what it may not have any more
+        raise SpoolError("The packed file cannot be read; the relay tries again by itself.") from error
     return tuple(parts)
 
 

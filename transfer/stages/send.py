@@ -6,7 +6,7 @@ from functools import partial
 from hashlib import md5, sha256
 from pathlib import Path
 
-from kspace.errors import SpoolError
+from kspace.errors import SpoolDamaged, SpoolError
 from transfer.destinations import Body, RawArchive, Stored
 from transfer.records import Done, Held, Later, Outcome, RawDelivery, Sent
 from transfer.selection import Rule, privacy_hold
@@ -27,7 +27,8 @@ def send(
 
     Raises:
         DestinationError: as its class says.
-        SpoolError: the packed file is not what was planned.
+        SpoolDamaged: the packed file is not what was planned.
+        SpoolError: the disk does not give it.
     """
     match = delivery.capture.match
     if match is None:
@@ -109,4 +110,4 @@ def _range(packed: Path, offset: int, size: int, digest: str) -> Iterator[bytes]
     except OSError as error:
         raise SpoolError("The packed file cannot be read; the relay tries again by itself.") from error
     if left or seen.hexdigest() != digest:
-        raise SpoolError("The packed file in the spool is not what was packed: look at that disk.")
+        raise SpoolDamaged("The packed file in the spool is not what was packed; nothing of it is sent. See that disk.")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dicom.records import Series
+from kspace.errors import Retry, SpoolDamaged, SpoolError
 from kspace.records import SourceFile, Verdict
 from kspace.sources.share import Share, ShareSettings
 from kspace.twix.synthetic import Synthetic, write_twix
@@ -20,6 +21,7 @@ from transfer.records import (
     Match,
     PackedUp,
     Planned,
+    RawDelivery,
     Released,
     Retired,
     Settled,
@@ -30,8 +32,9 @@ from transfer.stages.join import join
 from transfer.stages.pack import pack
 from transfer.stages.plan import plan
 from transfer.stages.retire import retire
+from transfer.stages.send import files_of
 from transfer.stages.settle import settle
-from transfer.states import CaptureState
+from transfer.states import CaptureState, DeliveryState
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SPEC = Synthetic(baseline="XA", protocol="t1", lprotid=5, study_uid="1.2.3", readouts=32, channels=2, samples=128)
@@ -229,6 +232,37 @@ def test_damage_in_the_spool_is_found_before_anything_leaves(matched, tmp_path, 
     outcome = planned(capture, tmp_path)
     assert isinstance(outcome.result, Changed)
     assert "damaged" in outcome.result.reason
+
+
+def test_a_disk_that_does_not_answer_is_asked_again_and_the_source_is_not(matched, tmp_path):
+    capture = matched()
+    path = tmp_path / capture.spooled
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(SpoolError) as failed:
+        planned(capture, tmp_path)
+    assert failed.value.pauses
+
+
+def test_damage_at_the_door_holds_its_own_delivery_and_pauses_nothing(matched, tmp_path):
+    capture = matched()
+    (delivery,) = planned(capture, tmp_path).result.deliveries
+    raw = RawDelivery(
+        id=1,
+        state=DeliveryState.QUEUED,
+        destination="x",
+        project="P",
+        capture=capture,
+        parts=delivery.parts,
+        experiment="E",
+        place=None,
+    )
+    path = tmp_path / capture.spooled
+    path.write_bytes(path.read_bytes()[:-3] + b"xyz")
+    bodies = files_of(raw, spool=tmp_path)
+    with pytest.raises(SpoolDamaged) as failed:
+        _ = [list(body.blocks()) for body in bodies.values()]
+    assert (failed.value.pauses, failed.value.retry) == (False, Retry.PERSON)
 
 
 def a_series(capture, **changes):

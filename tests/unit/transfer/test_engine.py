@@ -94,7 +94,7 @@ def test_a_closed_stage_is_not_begun_until_it_opens(run):
 
 
 def test_an_outage_of_the_catalog_ends_no_thread(run):
-    failures = iter([CatalogDown("down")] * 2)
+    failures = iter([CatalogDown("down"), KeyError("a mistake")])
 
     def closed():
         error = next(failures, None)
@@ -114,11 +114,12 @@ def test_what_waits_is_not_counted_as_a_failure(run, database):
         assert lists.alerts(connection) == []
 
 
-def test_a_failing_feed_is_run_again(run):
+@pytest.mark.parametrize("error", [CatalogDown("down"), OSError("disk"), KeyError("a mistake")])
+def test_a_failing_feed_is_run_again(run, error):
     runs = []
 
     def feed():
         runs.append(1)
-        raise CatalogDown("down")
+        raise error
 
     run(lambda _c, _p: SKIP, until=lambda _f: len(runs) > 2, feeds=[Feed("feed", 0.05, feed)])

@@ -1,0 +1,125 @@
+"""What happens to a row behind the back of its stage, its twin or its share loses nothing, on both databases."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert, update
+
+from kspace.errors import FileVanished, SourceError
+from kspace.records import Audit, Packed, SourceFile, Verdict
+from transfer import operations
+from transfer.catalog import lists, tables
+from transfer.catalog.inventory import find_twin
+from transfer.catalog.store import MAX_FAILURES
+from transfer.feeds.sweep import sweep
+from transfer.records import Changed, Done, PackedUp, Settled, Twin, Verified
+from transfer.selection import Choice, Step
+from transfer.states import CaptureState, DeliveryState
+
+WHOLE = Audit(verdict=Verdict.COMPLETE_NATIVE, position=1, reason="whole")
+PACKED = Packed(sha256="a" * 64, size=10, audit=WHOLE, measurements=(), chunks=(), stored_bytes=3)
+FILES = [SourceFile(path=name, size=10, mtime_ns=1) for name in ("a.dat", "b.dat")]
+
+
+def settled():
+    return Done(Settled(WHOLE, (), Choice(step=Step.CAPTURE, is_wanted=True, rule="r", reason="because")))
+
+
+def put(database, capture_id=1, **columns):
+    with database.write() as connection:
+        connection.execute(update(tables.capture).where(tables.capture.c.id == capture_id).values(**columns))
+
+
+def row_of(database, capture_id=1):
+    with database.read() as connection:
+        return lists.story(connection, capture_id)
+
+
+@pytest.fixture
+def twins(store, database, clock, list_files):
+    """Two captures of the same bytes: the first matched, the second its twin."""
+    list_files(*FILES)
+    for number, result in ((1, PackedUp(PACKED, b"{}")), (2, Twin(PACKED, 1))):
+        put(database, number, state=CaptureState.SETTLED)
+        put(database, number, due_at=clock.now() - timedelta(hours=1))
+        claim = store.claim("capture")
+        assert (claim.id, claim.stage) == (number, "pack")
+        store.commit(claim, Done(result))
+        put(database, 1, due_at=clock.now() + timedelta(hours=1))
+    put(database, 1, state=CaptureState.MATCHED, due_at=clock.now())
+
+
+def test_a_capture_that_lost_its_packed_file_holds_nothing_for_a_twin(twins, store, database):
+    assert find_twin(database, PACKED.sha256, 2) == 1
+    claim = store.claim("capture")
+    assert (claim.id, claim.stage) == (1, "plan")
+    store.commit(claim, Done(Changed(FILES[0], "The packed file in the spool is damaged.")))
+    assert find_twin(database, PACKED.sha256, 2) is None
+    assert row_of(database, 2)["state"] == CaptureState.FOUND, "the twin goes on by itself"
+
+
+def test_a_twin_whose_own_file_is_gone_is_left_as_it_is(twins, store, database, list_files):
+    list_files(FILES[0])
+    store.commit(store.claim("capture"), Done(Changed(FILES[0], "damaged")))
+    assert row_of(database, 2)["state"] == CaptureState.SKIPPED
+
+
+def test_only_a_twins_packed_file_is_swept_never_that_of_a_number_used_before(twins, database, tmp_path):
+    for number in (1, 2):
+        (tmp_path / f"{number:08d}.packed").write_bytes(b"x")
+    put(database, 1, state=CaptureState.SKIPPED, sha256=None)
+    assert sweep(spool=tmp_path, database=database) == 1
+    assert [p.name for p in tmp_path.glob("*.packed")] == ["00000001.packed"]
+
+
+def test_a_failure_of_what_a_person_held_meanwhile_changes_nothing(store, database, clock, list_files):
+    list_files(FILES[0])
+    put(database, failures=MAX_FAILURES - 1)
+    claim = store.claim("capture")
+    operations.hold(database, "1", reason="wait", actor="ann", clock=clock)
+
+    class Stubborn(SourceError):
+        pauses = False
+
+    assert not store.fail(claim, Stubborn("again"))
+    assert (row_of(database)["state"], row_of(database)["reason"]) == (CaptureState.HELD, "wait")
+    operations.retry(database, "1", actor="ann", clock=clock)
+    assert store.claim("capture").id == 1
+
+
+def test_files_of_a_share_that_comes_back_go_on_by_themselves(store, database, list_files):
+    list_files(FILES[0])
+    store.commit(store.claim("capture"), settled())
+    list_files()
+    store.fail(store.claim("capture"), FileVanished("gone"))
+    assert row_of(database)["state"] == CaptureState.HELD
+    list_files(FILES[0])
+    assert row_of(database)["state"] == CaptureState.SETTLED
+    assert store.claim("capture").stage == "pack"
+    with database.read() as connection:
+        assert lists.alerts(connection) == []
+
+
+def test_what_a_person_held_stays_held_when_its_share_comes_back(database, clock, list_files):
+    list_files(FILES[0])
+    operations.hold(database, "1", reason="wait", actor="ann", clock=clock)
+    list_files()
+    list_files(FILES[0])
+    assert row_of(database)["state"] == CaptureState.HELD
+
+
+def test_a_capture_retried_after_its_last_delivery_is_delivered(store, database, clock, list_files):
+    list_files(FILES[0])
+    put(database, state=CaptureState.PLANNED)
+    at = clock.now()
+    with database.write() as connection:
+        study = {"study_uid": "1.2", "called_ae": "A", "calling_ae": "B", "document": {"study_uid": "1.2"}}
+        connection.execute(insert(tables.study).values(first_arrival_at=at, last_arrival_at=at, **study))
+        sent = {"kind": "raw", "capture_id": 1, "study_id": 1, "destination": "x", "project": "P"}
+        connection.execute(insert(tables.delivery).values(state=DeliveryState.SENT, since_at=at, due_at=at, **sent))
+    operations.hold(database, "1", reason="wait", actor="ann", clock=clock)
+    operations.retry(database, "d1", actor="ann", clock=clock)
+    assert store.commit(store.claim("delivery"), Done(Verified(b"{}")))
+    assert row_of(database)["state"] == CaptureState.HELD
+    operations.retry(database, "1", actor="ann", clock=clock)
+    assert row_of(database)["state"] == CaptureState.DELIVERED
