@@ -6,13 +6,14 @@ from pathlib import Path
 
 from dicom.headers import route_hints
 from dicom.listener import Received, Status
+from dicom.records import Study
 from kspace.clock import Clock
 from kspace.errors import SpoolError
 from kspace.paths import sync_folder
-from transfer.catalog.arrivals import Arrival, record_arrival
+from transfer.catalog.arrivals import Arrival, record_arrival, route_again
 from transfer.catalog.database import Database
 from transfer.catalog.notices import raise_alert
-from transfer.routing import Route, targets
+from transfer.routing import Route, Target, targets
 
 
 class CatalogInbox:
@@ -35,13 +36,7 @@ class CatalogInbox:
             SpoolError: the disk refuses.
         """
         path = self._file(received)
-        found = targets(
-            self._routes,
-            received.study,
-            hints=route_hints(received.study),
-            called_ae=received.called_ae,
-            calling_ae=received.calling_ae,
-        )
+        found = self._targets(received.study, received.called_ae, received.calling_ae)
         at = self._clock.now()
         arrival = Arrival(
             study=received.study,
@@ -57,6 +52,14 @@ class CatalogInbox:
         if not found:
             self._unrouted(received)
         return Status.SUCCESS
+
+    def route_again(self) -> int:
+        """Begin the deliveries of studies that came before their route was made; return of how many."""
+        return route_again(self._database, self._targets, machine=self._machine, at=self._clock.now())
+
+    def _targets(self, study: Study, called_ae: str, calling_ae: str) -> tuple[Target, ...]:
+        hints = route_hints(study)
+        return targets(self._routes, study, hints=hints, called_ae=called_ae, calling_ae=calling_ae)
 
     def _file(self, received: Received) -> Path:
         place = self._folder / received.sha256[:2] / f"{received.sha256}.dcm"

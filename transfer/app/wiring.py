@@ -109,6 +109,7 @@ class Box:
             machine=relay.name,
             quiet_s=self.config.dicom.quiet_s,
         )
+        inbox.route_again()
         return Listener(self.config.dicom, inbox=inbox, folder=relay.spool / "incoming", is_open=self._takes_more)
 
     def _claim(self, part: str) -> None:

@@ -1,6 +1,6 @@
 """What the listener received: instances with their series and study, and the deliveries they begin or re-open."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -65,10 +65,10 @@ def record_arrival(  # noqa: PLR0913 -- the facts of one arrival
         study_id = _study(database, connection, arrival, at)
         series_id = _series(database, connection, arrival, study_id)
         seen = _instance(connection, arrival, series_id, at)
+        for target in targets:  # also of what was here before: its route may be new
+            _delivery(database, connection, study_id, target, machine, at, due_at)
         if seen is Seen.SAME:
             return seen
-        for target in targets:
-            _delivery(database, connection, study_id, target, machine, at, due_at)
         d = tables.delivery.c
         reopened = and_(d.kind == "dicom", d.study_id == study_id, d.state != DeliveryState.HELD)
         connection.execute(
@@ -76,6 +76,32 @@ def record_arrival(  # noqa: PLR0913 -- the facts of one arrival
         )
         _wake_captures(connection, arrival.series.serial, due_at)
     return seen
+
+
+def route_again(
+    database: Database, find: Callable[[Study, str, str], Iterable[Target]], *, machine: str, at: datetime
+) -> int:
+    """Begin deliveries of the studies on this machine that no route fitted when they came; return of how many.
+
+    ``find`` is given the study, the called and the calling AE title.
+    """
+    s, d, i = tables.study.c, tables.delivery.c, tables.instance.c
+    routed, waiting = 0, set()
+    with database.write() as connection:
+        unrouted = select(tables.study).where(s.id.not_in(select(d.study_id).where(d.kind == "dicom")))
+        for row in connection.execute(unrouted).mappings().all():
+            of_study = select(i.path).join(tables.series).where(tables.series.c.study_id == row["id"]).limit(1)
+            path = connection.execute(of_study).scalar()
+            found = list(find(documents.to_study(row["document"]), row["called_ae"], row["calling_ae"]))
+            if path is None or not found or not Path(path).exists():
+                waiting.add(row["called_ae"])
+                continue
+            routed += 1
+            for target in found:
+                _delivery(database, connection, row["id"], target, machine, at, at)
+            if row["called_ae"] not in waiting:
+                clear_alert(connection, key=f"route:{row['called_ae']}", at=at)
+    return routed
 
 
 def find_candidates(database: Database, keys: Iterable[str]) -> list[Candidate]:
