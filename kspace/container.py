@@ -1,8 +1,8 @@
 """Chunk, packed file, journal, manifest: how a capture lies on disk. Byte format: docs/design/container.md.
 
-The packed file is the stored chunks back to back. Beside it, until the capture is retired, lies a journal with one
-JSON line a chunk. Whether the pair is finished is the catalog's to say; here every chunk proves itself, so that after
-a crash the good ones are kept and the rest is cut off.
+The packed file is the stored chunks back to back. Beside it, until the capture is retired, lies a journal: a
+JSON line that says of which file, then one a chunk. Whether the pair is finished is the catalog's to say; here every
+chunk proves itself, so that after a crash the good ones are kept and the rest is cut off.
 """
 
 import json
@@ -57,10 +57,14 @@ def decoded(chunk: Chunk, stored: bytes, decoders: dict[str, Codec]) -> bytes:
 
 
 class PackedFile:
-    """A packed file being written, or read again after a crash. Use as a context manager; one writer at a time."""
+    """A packed file being written, or read again after a crash. Use as a context manager; one writer at a time.
 
-    def __init__(self, path: Path) -> None:
+    ``of`` names the very file it is packed from: chunks of another one are never gone on from.
+    """
+
+    def __init__(self, path: Path, *, of: str = "") -> None:
         self.path = path
+        self._head = json.dumps({"of": of}).encode() + b"\n"
         self._journal_path = journal_of(path)
         self._decoders: dict[str, Codec] = {}
         self.chunks: list[Chunk] = []
@@ -68,6 +72,8 @@ class PackedFile:
     def __enter__(self) -> Self:
         self._data: BinaryIO = self.path.open("r+b" if self.path.exists() else "w+b")
         self._journal: BinaryIO = self._journal_path.open("a+b")
+        if self._journal.tell() == 0:
+            self._journal.write(self._head)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -142,6 +148,8 @@ class PackedFile:
 
     def _journalled(self) -> Iterator[Chunk]:
         self._journal.seek(0)
+        if self._journal.readline() != self._head:
+            return  # of an earlier file under the same number, or torn
         expected = 0
         for line in self._journal:
             try:
@@ -157,7 +165,7 @@ class PackedFile:
         self._data.truncate(self.stored_bytes)
         lines = b"".join(json.dumps(asdict(c)).encode() + b"\n" for c in self.chunks)
         self._journal.truncate(0)
-        self._journal.write(lines)
+        self._journal.write(self._head + lines)
         self._journal.flush()
 
 

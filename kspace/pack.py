@@ -20,12 +20,14 @@ def pack(  # noqa: PLR0913 -- the pass is one verb with one option
     target: Path,
     codec: str = "zstd",
     chunk_bytes: int = MAX_CHUNK_BYTES,
+    of: str = "",
     progress: Callable[[int], None] = lambda _: None,
 ) -> Packed:
     """Pack a file of ``size`` bytes into ``target``, going on where an earlier life stopped.
 
     After a crash the digest and the walk are rebuilt by decoding the spooled chunks; the source is read from there on
-    only. ``progress`` is told the number of source bytes that are safe in the spool.
+    only. ``of`` tells this file from any other that was ever packed to ``target``. ``progress`` is told the number of
+    source bytes that are safe in the spool.
 
     Raises:
         FileChanged: the source ends before ``size``.
@@ -33,7 +35,7 @@ def pack(  # noqa: PLR0913 -- the pass is one verb with one option
         SpoolError: the disk refuses, or a codec failed its comparison.
     """
     digest, walker = sha256(), Walker(size)
-    with PackedFile(target) as packed:
+    with PackedFile(target, of=of) as packed:
         for raw in packed.replay():
             digest.update(raw)
             walker.feed(raw)

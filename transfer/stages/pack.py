@@ -37,6 +37,7 @@ def pack(  # noqa: PLR0913 -- the ports
                 size=capture.file.size,
                 target=target,
                 chunk_bytes=chunk_bytes,
+                of=f"{capture.file.size} bytes of {capture.file.mtime_ns}",
                 progress=lambda _bytes: progress(),
             )
         before = source.stat(capture.file.path)

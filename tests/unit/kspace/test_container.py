@@ -104,7 +104,7 @@ def test_replay_keeps_what_stands_before_the_damage_and_cuts_off_the_rest(packed
     with PackedFile(packed.path) as again:
         assert list(again.replay()) == PIECES[:2]
     assert packed.path.stat().st_size == packed.chunks[2].offset
-    assert journal_of(packed.path).read_bytes().count(b"\n") == 2
+    assert journal_of(packed.path).read_bytes().count(b"\n") == 3, "the line that says of which file, and two chunks"
 
 
 def test_chunks_follow_each_other_without_a_gap(packed):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
 
@@ -166,6 +167,18 @@ def test_packing_a_file_that_changed_drops_what_was_packed(capture, share, tmp_p
     stale = replace(old, file=SourceFile(path="a.dat", size=old.file.size, mtime_ns=1))
     assert isinstance(packed(stale, share, tmp_path).result, Changed)
     assert list(tmp_path.glob("*.packed")) == []
+
+
+def test_what_is_left_of_an_earlier_file_never_becomes_part_of_a_later_one(capture, share, tmp_path):
+    first = capture()
+    older = (tmp_path / "share" / "a.dat").read_bytes()
+    packed(first, share, tmp_path)
+    data = bytearray(older)
+    data[-4096:] = data[-4096:][::-1]
+    data[20_000] ^= 1
+    newer = capture(bytes(data), as_is=True)
+    assert newer.file != first.file
+    assert packed(newer, share, tmp_path).result.packed.sha256 == sha256(data).hexdigest()
 
 
 @pytest.fixture
