@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from dicom.records import Decision, Instance, Study
-from kspace.records import Audit, Measurement, Packed, Part, SourceFile
+from kspace.records import Audit, Measurement, Packed, Part, SourceFile, Verdict
 from transfer.selection import Choice
 from transfer.states import CaptureState, DeliveryState, Kind
 
@@ -36,6 +36,11 @@ class Capture:
     def image(self) -> Measurement | None:
         """The imaging measurement: the last one; earlier ones are what it depends on."""
         return self.measurements[-1] if self.measurements else None
+
+    @property
+    def is_read_to_the_end(self) -> bool:
+        """Whether the walk came to the last measurement's end, so that every header in the file was seen."""
+        return self.audit is not None and (self.audit.verdict.is_whole or self.audit.verdict is Verdict.SUSPECT_HOLE)
 
     @property
     def spooled(self) -> str:
@@ -91,6 +96,8 @@ class DicomDelivery:
     subject: str
     session: str
     study: Study
+    since_at: datetime
+    """When the delivery came into its state."""
     last_arrival_at: datetime
     instances: tuple[StoredInstance, ...]
     place: str | None

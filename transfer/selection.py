@@ -91,16 +91,24 @@ def choose_delivery(rules: Sequence[Rule], measurement: Measurement | None, *, s
 
 
 def privacy_hold(
-    rules: Sequence[Rule], measurements: Sequence[Measurement], *, scanner: str, project: str
+    rules: Sequence[Rule],
+    measurements: Sequence[Measurement],
+    *,
+    scanner: str,
+    project: str,
+    is_read_to_the_end: bool = True,
 ) -> str | None:
     """Return why raw data may not leave for a project now, or None: asked at the door, each time something leaves.
 
-    Held are unblanked patient fields, and headers nobody could look into, unless the rule allows identified raw.
+    Held are unblanked patient fields, and headers nobody could look into, unless the rule allows identified raw. A
+    damaged file (``is_read_to_the_end`` False) may hold further headers behind its damage.
     """
     rule = _first(rules, measurements[-1] if measurements else None, scanner=scanner, project=project)
     if rule is not None and rule.identified_raw != "hold":
         return None
-    if not measurements or any(m.unread for m in measurements):
+    if not is_read_to_the_end:
+        what = "the file is damaged, so there may be a header in it that nobody could look into"
+    elif not measurements or any(m.unread for m in measurements):
         what = "the header could not be read in full, so nobody knows what it says of the patient"
     elif exposed := sorted({name for m in measurements for name in m.exposed_fields}):
         what = f"{', '.join(exposed)} in the raw header {'is' if len(exposed) == 1 else 'are'} not blanked"

@@ -92,7 +92,7 @@ def stages(
             progress=progress,
         ),
         "confirm": lambda delivery, progress: confirm(
-            delivery, archive=_known(archives, delivery.destination), progress=progress
+            delivery, archive=_known(archives, delivery.destination), clock=clock, progress=progress
         ),
     }
 

@@ -125,6 +125,7 @@ def _dicom(connection: Connection, row: RowMapping) -> DicomDelivery:
         subject=row["subject"],
         session=row["session"],
         study=load_study(connection, row["study_id"]),
+        since_at=row["since_at"],
         last_arrival_at=last_arrival_at,
         instances=tuple(s for s in stored if first_of_each[s.instance.sop_uid] is s),
         place=row["place"],

@@ -78,7 +78,7 @@ class DicomArchive(Protocol):
         """
 
     def waits(self, place: str) -> bool:
-        """Return whether the session at the place a commit returned still waits to be archived."""
+        """Return whether the archive still has something at the place a commit returned."""
 
     def sop_uids(self, experiment: str) -> frozenset[str]:
         """Return the SOP Instance UIDs the archive's own catalogs list for a session."""

@@ -9,7 +9,7 @@ from zipfile import ZIP_STORED, ZipFile
 
 from kspace.clock import Clock
 from transfer.destinations import DicomArchive
-from transfer.records import DicomDelivery, Done, Later, Outcome, Sent, StoredInstance
+from transfer.records import DicomDelivery, Done, Held, Later, Outcome, Sent, StoredInstance
 
 
 def forward(  # noqa: PLR0913 -- the ports
@@ -29,6 +29,10 @@ def forward(  # noqa: PLR0913 -- the ports
     left_s = (delivery.last_arrival_at + timedelta(seconds=quiet_s) - clock.now()).total_seconds()
     if left_s > 0:
         return Later("DICOM of this study is still arriving.", left_s)
+    if not delivery.instances:
+        return Held(
+            "No image of this study is on this machine: they came under another study. See the catalog.", "empty"
+        )
     experiment = archive.find(project=delivery.project, study_uid=delivery.study.study_uid)
     there = archive.sop_uids(experiment) if experiment else frozenset[str]()
     missing = [i for i in delivery.instances if i.instance.sop_uid not in there]

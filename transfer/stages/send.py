@@ -34,7 +34,13 @@ def send(
     if match is None:
         raise AssertionError("a planned delivery has a match")
     capture = delivery.capture
-    hold = privacy_hold(rules, capture.measurements, scanner=capture.scanner, project=delivery.project)
+    hold = privacy_hold(
+        rules,
+        capture.measurements,
+        scanner=capture.scanner,
+        project=delivery.project,
+        is_read_to_the_end=capture.is_read_to_the_end,
+    )
     if hold is not None:
         return Held(hold, "privacy")
     if delivery.experiment is None:

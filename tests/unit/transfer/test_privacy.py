@@ -73,3 +73,9 @@ def test_allowing_needs_a_name_and_a_date(word):
 def test_the_plain_word_allow_is_answered_with_what_is_wanted():
     with pytest.raises(ValidationError, match="name and the date of who allows it"):
         Rule.model_validate({"name": "a", "project": "p", "identified_raw": "allow"})
+
+
+def test_a_damaged_file_may_hold_a_header_nobody_saw(measured):
+    facts = {"scanner": "prisma", "project": "heart", "is_read_to_the_end": False}
+    assert "damaged" in str(privacy_hold((HOLDS,), [measured("qa_1")], **facts))
+    assert privacy_hold((ALLOWS,), [measured("qa_1")], **facts) is None

@@ -38,9 +38,7 @@ class XnatSessions:
         return None
 
     def waits(self, place: str) -> bool:
-        """Return whether the prearchive still has it; a place in the archive is about to be visible by UID."""
-        if "/prearchive/" not in place:
-            return True
+        """Ask for the place itself, in the prearchive or in the archive."""
         answer = self._client.request("GET", place, accept=(200, 404), params={"format": "json"})
         return answer.status_code != _NOT_FOUND
 
