@@ -173,7 +173,7 @@ def _assert_each_once_and_whole(box: Box, raws: list[Raw], url: str, folder: Pat
 def _kept_bytes(journal: Path) -> int:
     """Return how many source bytes the whole lines of a journal stand for."""
     whole = journal.read_bytes().rpartition(b"\n")[0].splitlines() if journal.exists() else []
-    return sum(json.loads(line)["raw_bytes"] for line in whole)
+    return sum(json.loads(line)["raw_bytes"] for line in whole[1:])  # the first line names the file
 
 
 def _spoil_beginning(path: Path, size: int) -> None:
