@@ -1,6 +1,7 @@
 """`kspace demo`: see the whole way work, in a minute, with nothing but this program."""
 
 import json
+import signal
 import tempfile
 import threading
 from pathlib import Path
@@ -103,9 +104,9 @@ def _why(line: Line) -> str:
 
 
 def _keep(demonstration: Demonstration, stop: threading.Event) -> None:
-    try:
-        console.print(f"Still running. Look at {demonstration.url} or, in another terminal:")
-        console.print(f"  kspace status -c {demonstration.config_path}", soft_wrap=True)
-        stop.wait()
-    except KeyboardInterrupt:
-        console.print("Ended.")
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where it was started with them ignored, as in a script
+        signal.signal(number, lambda *_: stop.set())
+    console.print(f"Still running. Look at {demonstration.url} or, in another terminal:")
+    console.print(f"  kspace status -c {demonstration.config_path}", soft_wrap=True)
+    stop.wait()
+    console.print("Ended.")
