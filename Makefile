@@ -54,11 +54,14 @@ lock:
 packages:
 	@$(call debian,$(TEST_PACKAGES))
 
+# The lock names everything, so nothing is resolved: pip 23 takes the newest release of a package that is also
+# wanted with an extra (coverage[toml]), whatever its pin says.
 $(VENV)/.locked: requirements.lock
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { $(call debian,python3-venv); }
 	@echo "install the locked dependencies into $(VENV)"
 	@python3 -m venv $(VENV)
-	@$(BIN)/pip install -qq --require-hashes -r requirements.lock
+	@$(BIN)/pip install -qq --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/pip check
 	@touch $@
 
 # The wheel is what is tested and what the demo runs, never the source tree.
