@@ -44,6 +44,8 @@ class Mdh:
     mask: int
     samples: int
     channels: int
+    sort_and_shape: Struct
+    """The mask's low word, and samples and channels as one word: ``channels << 16 | samples``."""
 
     @property
     def smallest(self) -> int:
@@ -69,5 +71,5 @@ class Mdh:
         return 352 if self.header else self.size(samples=16, channels=channels)
 
 
-VD_MDH = Mdh(header=192, channel_header=32, mask=40, samples=48, channels=50)
-VB_MDH = Mdh(header=0, channel_header=128, mask=20, samples=28, channels=30)
+VD_MDH = Mdh(header=192, channel_header=32, mask=40, samples=48, channels=50, sort_and_shape=Struct("<40xI4xI"))
+VB_MDH = Mdh(header=0, channel_header=128, mask=20, samples=28, channels=30, sort_and_shape=Struct("<20xI4xI"))

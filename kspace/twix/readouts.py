@@ -1,15 +1,36 @@
 """The readouts of one measurement: what each block's header must say, one by one or many in a numpy step."""
 
 from array import array
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kspace.records import Verdict
 from kspace.twix.layout import Broken
 from kspace.twix.mdh import Block, Mdh
 
 _WORTH_A_RUN = 4
-"""From so many readouts of one shape on, looking at them in one step is cheaper than one by one."""
+"""From so many readouts on, looking at them in one step is cheaper than one by one."""
+_SHAPES = 1024
+"""So many shapes are remembered: a file has a handful, a damaged one may have any number."""
+_NONE = np.empty((0, 4), np.uint32)
+_OTHER_SORT = Mdh.ACQEND | Mdh.SYNCDATA
+
+
+class _Sizes(dict[int, int]):
+    """The bytes of a readout by its shape; 0 where it has no channels."""
+
+    def __init__(self, mdh: Mdh) -> None:
+        super().__init__()
+        self._mdh = mdh
+
+    def __missing__(self, shape: int) -> int:
+        samples, channels = shape & 0xFFFF, shape >> 16
+        if len(self) >= _SHAPES:
+            self.clear()
+        self[shape] = size = self._mdh.size(samples=samples, channels=channels) if channels else 0
+        return size
 
 
 class Readouts:
@@ -17,12 +38,13 @@ class Readouts:
 
     def __init__(self, mdh: Mdh, *, uid: int | None) -> None:
         self._mdh = mdh
+        self._sizes = _Sizes(mdh)
+        self._head = np.dtype((np.void, mdh.channels + 2))
         self._uid = uid
         """None (a VB header without MeasUID): that of the first readout."""
         self._counter = 0
         self._syncs = 0
         """Synchronous blocks since the last readout; whether they count as readouts is not the same everywhere."""
-        self._alike = 0
         self.ticks: array[int] = array("I")
         self.samples = 0
         self.channels = 0
@@ -52,36 +74,64 @@ class Readouts:
         """
         if block.mask & Mdh.SYNCDATA:
             self._syncs += 1
-            self._alike = 0
             return
         self._must_follow(block, at=at, what="readout")
-        is_alike = (self.samples, self.channels) == (block.samples, block.channels)
-        self._alike = self._alike + 1 if is_alike else 0
         self._counter, self._syncs = block.counter, 0
         self.samples, self.channels = block.samples, block.channels
         self.ticks.append(block.tick)
 
     def take_run(self, data: memoryview) -> int:
-        """Count the readouts at the begin of ``data`` that are like the last one; return the bytes taken."""
-        size = self._mdh.size(samples=self.samples, channels=self.channels)
-        count = len(data) // size if self._alike >= _WORTH_A_RUN else 0
-        if count < _WORTH_A_RUN:
+        """Count the whole readouts at the begin of ``data`` that follow each other; return the bytes taken."""
+        starts, words = self._run(data)
+        if not len(words):
             return 0
+        numbers = np.arange(self._counter + 1, self._counter + 1 + len(words))
+        follows = (words[:, 1] == self._uid) & (words[:, 2] == numbers) & (words[:, 0] & Mdh.DMA_LENGTH != 0)
+        taken = int(follows.argmin())
+        if follows[taken]:
+            taken = len(words)
+        if taken:
+            self.ticks.frombytes(words[:taken, 3].tobytes())
+            self._counter, self._syncs = self._counter + taken, 0
+            shape = int(words[taken - 1, -1])
+            self.samples, self.channels = shape & 0xFFFF, shape >> 16
+        return starts[taken]
+
+    def _run(self, data: memoryview) -> tuple[Sequence[int], NDArray[np.uint32]]:
+        """Return where readouts begin in ``data`` by their own shapes, where the last one ends, and their headers.
+
+        Of one shape, as nearly always, they lie in steps; others are gone through one by one. None are returned where
+        they are too few for numpy to be cheaper.
+        """
         mdh = self._mdh
-        blocks = np.frombuffer(data, np.uint8, count * size).reshape(count, size)
-        words = blocks[:, : mdh.channels + 2].copy().view("<u4")
-        follows = np.arange(self._counter + 1, self._counter + 1 + count, dtype=np.uint64)
-        alike = (
-            (words[:, 0] & Mdh.DMA_LENGTH != 0)
-            & (words[:, 1] == self._uid)
-            & (words[:, 2] == follows)
-            & (words[:, mdh.mask // 4] & (Mdh.ACQEND | Mdh.SYNCDATA) == 0)
-            & (words[:, mdh.samples // 4] == (self.samples | self.channels << 16))
-        )
-        taken = count if alike.all() else int(alike.argmin())
-        self.ticks.frombytes(words[:taken, 3].astype(np.uint32).tobytes())
-        self._counter += taken
-        return taken * size
+        size = self._sizes[mdh.sort_and_shape.unpack_from(data)[1]] if len(data) >= mdh.smallest else 0
+        count = len(data) // size if size else 0
+        if count >= _WORTH_A_RUN:
+            words = np.ndarray((count, (mdh.channels + 2) // 4), np.uint32, data, 0, (size, 4))
+            alike = (words[:, -1] == words[0, -1]) & (words[:, mdh.mask // 4] & _OTHER_SORT == 0)
+            if not alike[least := int(alike.argmin())]:
+                count = least
+            if count >= _WORTH_A_RUN:
+                return range(0, count * size + 1, size), words[:count]
+        starts = self._starts(data)
+        if len(starts) <= _WORTH_A_RUN:
+            return starts, _NONE
+        heads = np.ndarray((starts[-1] - self._head.itemsize + 1,), self._head, data, 0, (1,))[starts[:-1]]
+        return starts, heads.view(np.uint32).reshape(len(heads), -1)
+
+    def _starts(self, data: memoryview) -> list[int]:
+        at, starts, last = 0, [0], len(data) - self._mdh.smallest
+        look, sizes = self._mdh.sort_and_shape.unpack_from, self._sizes
+        while at <= last:
+            sort, shape = look(data, at)
+            size = sizes[shape]
+            if sort & _OTHER_SORT or not size:
+                break
+            at += size
+            starts.append(at)
+        if at > len(data):
+            starts.pop()
+        return starts
 
     def close(self, block: Block, *, at: int) -> bool:
         """Check the end marker; return whether a sender in the reconstruction wrote it, not the host's export.

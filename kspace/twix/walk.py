@@ -146,12 +146,14 @@ class Walker:
         return self._go_on(slot.offset + length, self._block)
 
     def _block(self, view: memoryview, base: int) -> bool:
-        mdh, at, limit = self._mdh, self._next, self._limit()
+        mdh, at, limit, readouts = self._mdh, self._next, self._limit(), self._readouts[-1]
+        if at >= base and (taken := readouts.take_run(view[at - base : limit - base])):
+            return self._go_on(at + taken, self._block)
         if at + mdh.smallest > limit:
             raise self._short(at, limit)
         if (head := self._peek(view, base, mdh.smallest)) is None:
             return False
-        block, readouts = mdh.block(head), self._readouts[-1]
+        block = mdh.block(head)
         if block.dma and block.mask & Mdh.ACQEND:
             self._scan(view, base, at)
             self._zeros.close(at=at)
@@ -166,8 +168,6 @@ class Walker:
             self._scan(view, base, at)
             self._zeros.close(at=at)
             self._scanned_to = end  # no samples, and zeros are normal there
-        if base <= end < self._fed:
-            end += readouts.take_run(view[end - base : min(self._fed, limit) - base])
         return self._go_on(end, self._block)
 
     def _end_marker(self, view: memoryview, base: int) -> bool:

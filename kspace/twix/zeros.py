@@ -1,14 +1,11 @@
 """Finds long runs of zero bytes in a stream: holes that a parallel or resumed copy left inside samples."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 _SUSPECT = 512
 """The longest run inside the readouts of real files is 68 bytes."""
-_STRIDE = 504
-"""Of the words at this distance at least one lies wholly inside every suspect run."""
-_NEAR = (80, 160, 240)
-"""On one side of that word the run goes on for at least so many bytes; readout headers, mostly zeros, do not."""
+_STRIDE = 252
+"""Of the words at this distance at least two neighbours lie wholly inside every suspect run."""
 _WORD = 8
 
 
@@ -29,19 +26,17 @@ class ZeroRuns:
         """Look at the next bytes, which lie at the offset ``at``."""
         if self.found is not None or not len(data):
             return
-        array = np.frombuffer(data, np.uint8)
-        first = _leading(array)
         if self._began is not None:
-            if first == array.size:
+            first = _forward(data, 0)
+            if first == len(data):
                 return  # the run goes on
             if self._report(self._began, at + first):
                 return
-        trailing = _leading(array[::-1])
-        for hit in _hits(data[: array.size - trailing]):
-            start, end = hit - _leading(array[:hit][::-1]), hit + _leading(array[hit:])
-            if self._report(at + start, at + end):
+        last = _backward(data, len(data))
+        for hit in _hits(data[:last]):
+            if self._report(at + _backward(data, hit), at + _forward(data, hit)):
                 return
-        self._began = at + array.size - trailing if trailing else None
+        self._began = at + last if last < len(data) else None
 
     def _report(self, start: int, end: int) -> bool:
         self._began = None
@@ -51,24 +46,35 @@ class ZeroRuns:
 
 
 def _hits(data: memoryview) -> list[int]:
-    """Return where words of zeros lie that are part of a long run, at least one of every suspect run."""
-    last = len(data) - _WORD
-    count = max(0, last // _STRIDE + 1)
-    hits = np.flatnonzero(np.ndarray((count,), np.uint64, data, 0, (_STRIDE,)) == 0) * _STRIDE
-    if not hits.size:
-        return []
-    words = np.ndarray((last + 1,), np.uint64, data, 0, (1,))
-    near = [np.all([words[np.clip(hits + side * d, 0, last)] == 0 for d in _NEAR], axis=0) for side in (-1, 1)]
-    return [int(hit) for hit in hits[near[0] | near[1]]]
+    """Return where words of zeros lie whose neighbour is zeros as well: at least one such word of every suspect run.
+
+    Readout headers, mostly zeros, are too short for two of them.
+    """
+    count = max(0, (len(data) - _WORD) // _STRIDE + 1)
+    empty = np.ndarray((count,), np.uint64, data, 0, (_STRIDE,)) == 0
+    both = empty[1:] & empty[:-1]
+    return [int(hit) * _STRIDE for hit in np.flatnonzero(both)] if both.any() else []
 
 
-def _leading(array: NDArray[np.uint8]) -> int:
-    """Return how many zero bytes an array begins with, looking no further than needed."""
-    done, window = 0, 64
-    while done < array.size:
-        piece = array[done : done + window]
-        if piece.any():
-            return done + int((piece != 0).argmax())
-        done += piece.size
+def _forward(data: memoryview, at: int) -> int:
+    """Return where the zeros that begin at the offset ``at`` end."""
+    window = 64
+    while at < len(data):
+        piece = bytes(data[at : at + window])
+        at += len(piece)
+        if rest := piece.lstrip(b"\0"):
+            return at - len(rest)
         window *= 4
-    return done
+    return at
+
+
+def _backward(data: memoryview, at: int) -> int:
+    """Return where the zeros that end at the offset ``at`` begin."""
+    window = 64
+    while at:
+        piece = bytes(data[max(0, at - window) : at])
+        at -= len(piece)
+        if rest := piece.rstrip(b"\0"):
+            return at + len(rest)
+        window *= 4
+    return at
