@@ -37,7 +37,7 @@ lint: $(VENV)/.wheel
 	@$(BIN)/lint-imports --no-cache >$(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 
 bench: $(VENV)/.wheel
-	@$(BIN)/python tests/bench/walk.py
+	@for bench in tests/bench/*.py; do echo "$$bench"; $(BIN)/python $$bench; done
 
 dev: $(VENV)/.locked
 	@$(BIN)/pip install -qq --no-deps --no-build-isolation -e .

@@ -32,7 +32,10 @@ _BLANK = re.compile(rb'[xX\s,^"\0]*')
 
 _PATIENT_FIELDS = ("tPatientName", "PatientName", "PatientsName", "PatientID", "PatientBirthDay", "Patient")
 """Name, ID and birth date. ``Patient`` is the patient ID on XA and a number of the host's database before."""
+_SEEN = ("B19", "E11", "E12", "XA61")
+"""The software versions of which real files were read; of others the structure is known from the readers people use."""
 _LOID_BASELINES = ("VB", "VD", "VE")
+_LINES = (*_LOID_BASELINES, "XA")
 
 
 def read_head(read: Read, size: int) -> tuple[Measurement, ...]:
@@ -87,8 +90,13 @@ def identify(header: bytes, *, slot: Slot, index: int) -> Measurement:
         free_uuid=_uuid(texts),
         dependency_mids=_dependencies(texts),
         exposed_fields=_exposed(texts, slot, baseline),
-        unread=(*texts.unread, *(("SoftwareVersions",) if software is None else ())),
+        unread=(*texts.unread, *(() if baseline in _LINES else ("SoftwareVersions",))),
     )
+
+
+def is_seen(software: str | None) -> bool:
+    """Return whether real files of this software version were read; others are captured all the same, and said."""
+    return software is not None and any(version in software for version in _SEEN)
 
 
 class _Texts:

@@ -15,7 +15,8 @@ DIRECTORY_BYTES = 10_240
 MAX_HEADER_BYTES = 64 << 20
 """Fifty times the largest header seen; a larger one is a damaged length."""
 _MAX_MEASUREMENTS = 64
-_MAX_BUFFERS = 32
+_MAX_BUFFERS = 128
+"""Software writes five to seven texts; more are room for what comes."""
 _VB_FROM = 10_000
 """A first word of this much and more is a VB header's length (twixtools ``helpers.py``, pymapvbvd ``mapVBVD.py``)."""
 _HEAD = Struct("<II")

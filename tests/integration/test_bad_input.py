@@ -104,6 +104,7 @@ def _good_files(share: Path) -> dict[str, Raw]:
         made[name] = make(share / Path(name).name, measurement(number))  # the images lie beside the share
         (share / name).parent.mkdir(exist_ok=True)
         made[name] = Raw(made[name].path.rename(share / name), made[name].sha256, made[name].images)
+    made["new-version.dat"] = make(share / "new-version.dat", measurement(7, software="syngo MR XA99"))
     return made
 
 
@@ -137,6 +138,9 @@ def test_every_bad_file_says_what_it_is_and_every_good_one_arrives(tmp_path: Pat
                 assert captures[name]["sha256"] == raw.sha256
                 _assert_restored(running, raw, captures[name]["id"], tmp_path / f"back-{number}")
             assert captures.keys() == _ENDS.keys() | good.keys()
+            show = [_KSPACE, "show", str(captures["new-version.dat"]["id"]), "-c", config]
+            told = subprocess.run(show, capture_output=True, text=True, check=True).stdout
+            assert "syngo MR XA99: No real file of this version has been seen yet" in " ".join(told.split())
     assert not [p for p in (tmp_path / "relay" / "spool").glob("*.packed") if p.stat().st_size == 0]
 
 

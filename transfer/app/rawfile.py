@@ -13,7 +13,7 @@ from kspace.twix.header import read_head
 from kspace.twix.layout import Broken
 from kspace.twix.walk import Walker, quick_check
 
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 4 << 20
 _TICKS_PER_SECOND = 400
 _DAY_TICKS = 24 * 3600 * _TICKS_PER_SECOND
 
@@ -34,7 +34,7 @@ class RawFile:
 
 
 def look_into(path: Path, *, is_quick: bool = False, progress: Callable[[int], object] | None = None) -> RawFile:
-    """Walk through a file in blocks of 1 MiB, or only check its head and end; ``progress`` is given bytes as read.
+    """Walk through a file in blocks of 4 MiB, or only check its head and end; ``progress`` is given bytes as read.
 
     Raises:
         FileVanished: it is not there.

@@ -98,6 +98,7 @@ def story(connection: Connection, capture_id: int) -> Row:
     happened = select(v.at, v.actor, v.verb, v.detail).where(v.subject == "capture", v.subject_id == capture_id)
     return {
         **rows[0],
+        "measurements": [row["document"] for row in _of(connection, t.measurement, capture_id)],
         "decisions": _of(connection, t.decision, capture_id),
         "matches": matches,
         "deliveries": sent,

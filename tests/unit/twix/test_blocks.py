@@ -1,6 +1,6 @@
 """End markers of every writer, synchronous data between readouts, and holes where no sample lies."""
 
-from struct import pack_into
+from struct import pack_into, unpack_from
 
 import pytest
 
@@ -28,6 +28,37 @@ def test_a_vb_end_marker_of_any_number_of_channels_is_known(written, walk, chann
     for lost in (1, 128, 256, 1000):
         assert not walk(data[:-lost])[0].verdict.is_whole
         assert not _quick(data[:-lost]).is_whole
+
+
+def _mixed(written, *, readouts: int) -> tuple[bytes, int]:
+    """Return a VB file of one channel whose readouts have 32, 64, 32, 64 … samples, and its header's length."""
+    small, large = (written(Synthetic(baseline="VB", readouts=readouts, channels=1, samples=n)) for n in (32, 64))
+    (head,) = unpack_from("<I", small)
+    end = head + readouts * (128 + 8 * 32)
+    pieces = []
+    for number in range(readouts):
+        data, size = (large, 128 + 8 * 64) if number % 2 else (small, 128 + 8 * 32)
+        pieces.append(data[head + number * size : head + (number + 1) * size])
+    return small[:head] + b"".join(pieces) + small[end:], head
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5000, 20_000])
+def test_readouts_of_two_shapes_in_turn_are_counted_and_held_to_their_order(written, walk, cut):
+    data, head = _mixed(written, readouts=200)
+    audit, (found,) = walk(data, cuts=[head + cut])
+    assert (audit.verdict, found.readouts, found.samples) == (Verdict.COMPLETE_NATIVE, 200, 64)
+    assert list(found.ticks) == [found.ticks[0] + 4 * n for n in range(200)]
+    pair = 2 * 128 + 8 * (32 + 64)
+    for at in (head + 60 * pair, head + 60 * pair + 128 + 8 * 32):
+        swapped = bytearray(data)
+        swapped[at : at + pair], swapped[at + pair : at + 2 * pair] = (
+            data[at + pair : at + 2 * pair],
+            data[at : at + pair],
+        )
+        assert walk(bytes(swapped), cuts=[head + cut])[0].verdict is Verdict.CONTRADICTION
+        holed = bytearray(data)
+        holed[at : at + pair] = bytes(pair)
+        assert walk(bytes(holed), cuts=[head + cut])[0].verdict is Verdict.UNWRITTEN_HOLE
 
 
 def test_a_measurement_without_readouts_is_walked(written, walk):

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +18,9 @@ from rich.text import Text
 
 from kspace.errors import BadInput, FileUnreadable, NotFound, SourceError
 from kspace.records import Verdict
+from kspace.twix.header import is_seen
 from transfer.app.cli.options import AsJson, console, print_json
+from transfer.app.cli.show_file import UNSEEN
 from transfer.app.rawfile import RawFile, clock_time, look_into, printable
 
 _COLUMNS = ("file", "mid", "fid", "protocol", "sequence", "size", "channels", "start", "verdict")
@@ -27,7 +30,7 @@ _WIDE = 100
 _WIDE_ONLY = {"fid", "sequence"}
 _PIPE_WIDTH = 1000
 _UNREADABLE = "unreadable"
-_MORE_COLUMNS = ("measurements", "readouts", "samples", "position", "reason")
+_MORE_COLUMNS = ("software", "is_seen_software", "unread", "measurements", "readouts", "samples", "position", "reason")
 
 Row = dict[str, Any]
 
@@ -115,6 +118,9 @@ def _told(name: str, raw: RawFile) -> Row:
         "channels": scan and (scan.channels or None),
         "start": clock_time(scan.ticks[0]) if scan and scan.ticks else None,
         "verdict": raw.audit.verdict.value,
+        "software": scan and scan.software and printable(scan.software),
+        "is_seen_software": scan and is_seen(scan.software),
+        "unread": ", ".join(sorted({name for m in raw.measurements for name in m.unread})) or None,
         "measurements": len(raw.measurements),
         "readouts": scan and (scan.readouts or None),
         "samples": scan and (scan.samples or None),
@@ -145,6 +151,9 @@ def _print(rows: list[Row]) -> None:
     out.print(table)
     whole = sum(Verdict(row["verdict"]).is_whole for row in rows if row["verdict"] != _UNREADABLE)
     console.print(f"{len(rows):,} files, {whole:,} of them whole raw files.", highlight=False)
+    unseen = Counter(row["software"] or "no software version" for row in rows if row["is_seen_software"] is False)
+    for software, count in sorted(unseen.items()):
+        console.print(f"{count:,} of {software}. {UNSEEN}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _cell(name: str, value: Any) -> str:  # noqa: ANN401 -- a cell of any column

@@ -11,10 +11,28 @@ from rich.text import Text
 from kspace.errors import BadInput
 from kspace.preview.quicklook import PreviewFailed, QuickLook, quick_look
 from kspace.records import Measurement
+from kspace.twix.header import is_seen
 from transfer.app.cli.options import console, print_json
 from transfer.app.rawfile import RawFile, clock_time, look_into, printable
 
-_IDENTITY = ("baseline", "mid", "fid", "serial", "software", "model", "protocol", "sequence", "lprotid", "planned_s")
+_IDENTITY = (
+    *(
+        "baseline",
+        "mid",
+        "fid",
+        "serial",
+        "software",
+        "model",
+        "station",
+        "protocol",
+        "sequence",
+        "lprotid",
+        "planned_s",
+    ),
+    *("frame_of_reference", "study_loid", "study_uid", "exam_memory_uid", "reference_image_uids", "free_uuid"),
+    "dependency_mids",
+)
+UNSEEN = "No real file of this version has been seen yet: its bytes are kept as they are, its fields may be others."
 _COUNTS = ("channels", "samples", "readouts")
 
 
@@ -39,7 +57,7 @@ def show_file(path: Path, *, as_json: bool, png: Path | None) -> None:
     }
     if not as_json:
         for label, value in _lines(told):
-            console.print(f"{label:>12}  {value}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"{label:>20}  {value}", highlight=False, markup=False, soft_wrap=True)
         _draw(raw, png)
         return
     if png:
@@ -50,6 +68,7 @@ def show_file(path: Path, *, as_json: bool, png: Path | None) -> None:
 def _told(found: Measurement) -> dict[str, Any]:
     known = {name: getattr(found, name) for name in (*_IDENTITY, *_COUNTS)}
     return {name: printable(value) if isinstance(value, str) else value for name, value in known.items()} | {
+        "is_seen_software": is_seen(found.software),
         "first": clock_time(found.ticks[0]) if found.ticks else None,
         "last": clock_time(found.ticks[-1]) if found.ticks else None,
         "exposed_fields": list(found.exposed_fields),
@@ -62,7 +81,9 @@ def _lines(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "verdict", f"{told['verdict']}, at byte {told['position']:,}: {told['reason']}"
     for number, one in enumerate(told["measurements"], 1):
         yield "measurement", f"{number} of {len(told['measurements'])}"
-        yield from ((name, str(one[name])) for name in _IDENTITY if one[name] is not None)
+        yield from ((name.replace("_", " "), _said(one[name])) for name in _IDENTITY if one[name] not in {None, ()})
+        if not one["is_seen_software"]:
+            yield "software", UNSEEN
         yield "size", ", ".join(f"{one[name]:,} {name}" for name in _COUNTS)
         yield "scanned", f"{one['first']} to {one['last']}, the scanner's clock" if one["first"] else "nothing"
         yield "exposed", ", ".join(one["exposed_fields"]) or "no patient name, ID or birth date"
@@ -78,7 +99,7 @@ def _draw(raw: RawFile, png: Path | None) -> None:
     except PreviewFailed as error:
         if png:
             raise
-        console.print(f"{'quick look':>12}  {error}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{'quick look':>20}  {error}", highlight=False, markup=False, soft_wrap=True)
         return
     for label, value in _findings(look).items():
         console.print(f"{label.partition('_')[0]:>12}  {_said(value)}", highlight=False, markup=False, soft_wrap=True)
@@ -119,6 +140,6 @@ def _findings(look: QuickLook) -> dict[str, Any]:
 
 
 def _said(value: object) -> str:
-    if not isinstance(value, list):
+    if not isinstance(value, list | tuple):
         return str(value)
     return ", ".join(f"{one:.3g}" if isinstance(one, float) else str(one) for one in value) or "none"

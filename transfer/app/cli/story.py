@@ -2,6 +2,8 @@
 
 from itertools import groupby
 
+from kspace.twix.header import is_seen
+from transfer.app.cli.show_file import UNSEEN
 from transfer.catalog import lists
 
 _ENDED = {
@@ -17,6 +19,7 @@ def lines(story: lists.Row) -> list[Line]:
         ("capture", f"{story['id']}, {story['state']}"),
         ("file", f"{story['scanner']}: {story['path']} ({story['size']:,} bytes)"),
         ("protocol", f"{story['protocol'] or 'not read'}, MID {story['mid'] or 'not read'}"),
+        *_software(story["measurements"]),
         ("verdict", story["verdict"] or "not looked into yet"),
         ("sha256", story["sha256"] or "not read in full yet"),
         ("now", _ENDED.get(story["state"]) or story["reason"] or "on its way"),
@@ -24,6 +27,15 @@ def lines(story: lists.Row) -> list[Line]:
         *(line for match in story["matches"] for line in _match(match)),
         *(line for sent in story["deliveries"] for line in _delivery(sent)),
         *((e["at"].strftime("%H:%M:%S"), f"{e['verb']} by {e['actor']}") for e in story["events"]),
+    ]
+
+
+def _software(measurements: list[lists.Row]) -> list[Line]:
+    unseen = {m["software"] or "without a name" for m in measurements if not is_seen(m["software"])}
+    unread = {name for m in measurements for name in m["unread"]}
+    return [
+        *(("software", f"{name}: {UNSEEN}") for name in sorted(unseen)),
+        *([("not read", f"in the header: {', '.join(sorted(unread))}")] if unread else []),
     ]
 
 
