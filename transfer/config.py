@@ -40,6 +40,8 @@ class Relay(_Model):
     """How long a captured file that no project wants stays in the spool."""
     no_series_after_s: float = Field(default=86_400.0, ge=0)
     """After how long raw data of a known study without a series go to the session itself."""
+    verify_per_day: int = Field(default=4, ge=0, le=86_400)
+    """How many delivered captures the archives must prove again each day; 0: none by itself."""
     chunk_bytes: int = Field(default=16 << 20, ge=65_536, le=16 << 20)
 
     @property

@@ -97,7 +97,7 @@ def _hold(  # noqa: PLR0913 -- the facts of the act
     row = connection.execute(select(table).where(table.c.id == row_id).with_for_update()).mappings().one()
     held = CaptureState.HELD if table is tables.capture else DeliveryState.HELD
     state = CaptureState(row["state"]) if table is tables.capture else DeliveryState(row["state"])
-    if held not in TRANSITIONS[type(state)][state]:
+    if held not in TRANSITIONS[type(state)][state] or state is DeliveryState.VERIFIED:
         return False
     # A lease still running loses its row by the change of state: its result is dropped at commit.
     columns = {"state": held, "since_at": at, "held_from": state, "held_code": "person", "reason": reason}

@@ -73,6 +73,8 @@ class RawDelivery:
     experiment: str | None
     """The archive's id of the session, once its DICOM is there."""
     place: str | None
+    doubted: frozenset[str] = frozenset()
+    """Files that the archive did not prove, whatever its list says: they are sent again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +237,18 @@ class SendAgain:
 
     state: ClassVar[DeliveryState] = DeliveryState.QUEUED
     reason: str
+    names: frozenset[str] = frozenset()
+    """Which files it did not prove, where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutAgain:
+    """A part was too large for the destination: the same chunks in smaller parts."""
+
+    state: ClassVar[DeliveryState] = DeliveryState.QUEUED
+    parts: tuple[Part, ...]
+    limit: int
+    """The size that the parts were cut to, in bytes; remembered for the destination."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +257,14 @@ class Verified:
 
     state: ClassVar[DeliveryState] = DeliveryState.VERIFIED
     receipt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StillHeld:
+    """The archive proved it again, from the bytes as they lie there now."""
+
+    state: ClassVar[DeliveryState] = DeliveryState.VERIFIED
+    said: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +277,20 @@ class Archived:
 
 
 Result = (
-    Settled | Changed | PackedUp | Twin | Joined | Planned | Released | Retired | Sent | SendAgain | Verified | Archived
+    Settled
+    | Changed
+    | PackedUp
+    | Twin
+    | Joined
+    | Planned
+    | Released
+    | Retired
+    | Sent
+    | SendAgain
+    | CutAgain
+    | Verified
+    | StillHeld
+    | Archived
 )
 
 

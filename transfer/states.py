@@ -47,16 +47,16 @@ TRANSITIONS: Final[dict[type, dict[State, frozenset[State]]]] = {
         _C.PACKED: frozenset({_C.MATCHED, _C.HELD}),
         _C.MATCHED: frozenset({_C.PLANNED, _C.RELEASED, _C.FOUND, _C.HELD}),
         _C.PLANNED: frozenset({_C.DELIVERED, _C.HELD}),
-        _C.DELIVERED: frozenset({_C.RETIRED, _C.HELD}),
+        _C.DELIVERED: frozenset({_C.RETIRED, _C.PLANNED, _C.HELD}),
         _C.RETIRED: frozenset(),
         _C.RELEASED: frozenset(),
         _C.HELD: frozenset({_C.FOUND, _C.SETTLED, _C.PACKED, _C.MATCHED, _C.PLANNED, _C.DELIVERED}),
     },
     _D: {
-        _D.QUEUED: frozenset({_D.SENT, _D.HELD}),
+        _D.QUEUED: frozenset({_D.QUEUED, _D.SENT, _D.HELD}),
         _D.SENT: frozenset({_D.VERIFIED, _D.QUEUED, _D.HELD}),
-        _D.VERIFIED: frozenset({_D.QUEUED}),
-        _D.HELD: frozenset({_D.QUEUED, _D.SENT}),
+        _D.VERIFIED: frozenset({_D.VERIFIED, _D.QUEUED, _D.HELD}),
+        _D.HELD: frozenset({_D.QUEUED, _D.SENT, _D.VERIFIED}),
     },
 }
 """Per kind of state, since "held" is a word of both: ``TRANSITIONS[type(before)][before]``."""
@@ -69,7 +69,10 @@ STAGE_OF: Final[dict[tuple[Kind, State], str]] = {
     (Kind.CAPTURE, _C.DELIVERED): "retire",
     (Kind.RAW, _D.QUEUED): "send",
     (Kind.RAW, _D.SENT): "verify",
+    (Kind.RAW, _D.VERIFIED): "audit",
     (Kind.DICOM, _D.QUEUED): "forward",
     (Kind.DICOM, _D.SENT): "confirm",
 }
-"""A capture in PLANNED waits for its deliveries: the catalog moves it on in the commit of the last of them."""
+"""A capture in PLANNED waits for its deliveries: the catalog moves it on in the commit of the last of them, and back
+from DELIVERED if one of them turns out not to be held any more. A VERIFIED delivery is due when its turn comes to be
+proved again (`transfer.feeds.recheck`)."""

@@ -28,7 +28,7 @@ _RELAY = """\
 name = "box"
 folder = "{folder}/relay"
 backoff_s = 0.1
-keep_s = 0
+keep_s = {keep_s}
 chunk_bytes = {chunk_bytes}
 
 [dicom]
@@ -141,6 +141,7 @@ class Relay:
     limit: int = 1000
     chunk_bytes: int = 65_536
     part_bytes: int = 200_000
+    keep_s: int = 0
     identified: str = ""
 
     def but(self, **more: Any) -> "Relay":

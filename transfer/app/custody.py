@@ -1,13 +1,17 @@
-"""Which archives hold a capture, for restoring and verifying it again."""
+"""Which archives hold a capture, for restoring it and for proving it again."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from kspace.errors import ConfigError
+from kspace.errors import ConfigError, KspaceError
 from transfer.app.wiring import Box
 from transfer.catalog import lists
 from transfer.catalog.loading import load_delivery
-from transfer.records import RawDelivery
+from transfer.catalog.store import LEASE_S, Claim, Store
+from transfer.records import Outcome, RawDelivery
 from transfer.stages.send import folder_of
 from transfer.states import DeliveryState
 
@@ -54,3 +58,53 @@ def verified(box: Box, capture_id: int) -> list[Custody]:
                 )
             )
     return found
+
+
+def oldest(box: Box, number: int) -> list[int]:
+    """Return the captures whose proof in some archive is the oldest, the oldest first."""
+    with box.database.read() as connection:
+        rows = lists.deliveries(connection, kind="raw")
+    proved = sorted(
+        (r for r in rows if r["state"] == DeliveryState.VERIFIED), key=lambda r: (r["verified_at"], r["id"])
+    )
+    return list(dict.fromkeys(row["capture_id"] for row in proved))[:number]
+
+
+def prove_again(box: Box, delivery_id: int) -> Outcome | None:
+    """Run the audit of a verified delivery now, as the engine would; None: its lane is taken, or it is paused.
+
+    What it finds is committed: a delivery that is not held any more is sent again by the engine.
+
+    Raises:
+        DestinationError: the archive could not be asked.
+    """
+    store = box.store()
+    claim = store.claim("delivery", row_id=delivery_id)
+    if claim is None:
+        return None
+    with _kept(store, claim):
+        try:
+            outcome = box.stages({})[claim.stage](claim.record, lambda: None)
+        except KspaceError as error:
+            store.fail(claim, error)
+            raise
+        store.commit(claim, outcome)
+    return outcome
+
+
+@contextmanager
+def _kept(store: Store, claim: Claim) -> Iterator[None]:
+    """Keep the lease for as long as the work takes: a large capture is read back for longer than one lease lasts."""
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(LEASE_S / 4):
+            store.renew(claim)
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -1,6 +1,7 @@
 """Every stage with its ports bound: what the engine runs under which name (`transfer.states.STAGE_OF`)."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,9 +12,11 @@ from transfer import destinations
 from transfer.catalog.arrivals import find_candidates
 from transfer.catalog.database import Database
 from transfer.catalog.inventory import find_twin
+from transfer.catalog.probes import body_limit
 from transfer.config import Config, settings_of
 from transfer.engine import Stage
 from transfer.receipts import Signer
+from transfer.stages.audit import audit
 from transfer.stages.confirm import confirm
 from transfer.stages.forward import forward
 from transfer.stages.join import join
@@ -36,11 +39,28 @@ def stages(
     archives: Mapping[str, Any],
 ) -> dict[str, Stage]:
     """Return the stages by name."""
+    part_bytes: dict[str, int] = {d["name"]: settings_of(destinations, d).part_bytes for d in config.destination}
+
+    def largest(destination: str) -> int:
+        return min(_known(part_bytes, destination), body_limit(database, destination) or sys.maxsize)
+
+    return {
+        **_of_captures(config, clock=clock, database=database, sources=sources, largest=largest),
+        **_of_deliveries(config, clock=clock, archives=archives, largest=largest),
+    }
+
+
+def _of_captures(
+    config: Config,
+    *,
+    clock: Clock,
+    database: Database,
+    sources: Mapping[str, tuple[str, Source]],
+    largest: Callable[[str], int],
+) -> dict[str, Stage]:
     relay, rules, spool = config.relay, config.rule, config.relay.spool
     own = {s.name: s for s in config.scanner}
     quiet_s = config.dicom.quiet_s
-    part_bytes = {d["name"]: settings_of(destinations, d).part_bytes for d in config.destination}
-    signer = Signer(relay.folder / "receipt-key.pem")
     candidates = partial(find_candidates, database)
     return {
         "settle": lambda capture, _: settle(
@@ -66,14 +86,28 @@ def stages(
             capture,
             spool=spool,
             rules=rules,
-            part_bytes=part_bytes,
+            part_bytes={d["name"]: largest(d["name"]) for d in config.destination},
             clock=clock,
             release_after_s=relay.release_after_s,
             progress=progress,
         ),
         "retire": lambda capture, _: retire(capture, clock=clock, keep_s=relay.keep_s),
+    }
+
+
+def _of_deliveries(
+    config: Config, *, clock: Clock, archives: Mapping[str, Any], largest: Callable[[str], int]
+) -> dict[str, Stage]:
+    rules, spool, quiet_s = config.rule, config.relay.spool, config.dicom.quiet_s
+    signer = Signer(config.relay.folder / "receipt-key.pem")
+    return {
         "send": lambda delivery, progress: send(
-            delivery, archive=_known(archives, delivery.destination), spool=spool, rules=rules, progress=progress
+            delivery,
+            archive=_known(archives, delivery.destination),
+            spool=spool,
+            rules=rules,
+            part_bytes=largest(delivery.destination),
+            progress=progress,
         ),
         "verify": lambda delivery, progress: verify(
             delivery,
@@ -83,6 +117,7 @@ def stages(
             clock=clock,
             progress=progress,
         ),
+        "audit": lambda delivery, _: audit(delivery, archive=_known(archives, delivery.destination), spool=spool),
         "forward": lambda delivery, progress: forward(
             delivery,
             archive=_known(archives, delivery.destination),

@@ -21,8 +21,9 @@ from transfer.app.staging import stages
 from transfer.catalog.database import Database
 from transfer.catalog.store import Store
 from transfer.config import Config, settings_of
-from transfer.engine import Engine, Feed
+from transfer.engine import Engine, Feed, Stage
 from transfer.feeds.find import find
+from transfer.feeds.recheck import recheck
 from transfer.feeds.sample import sample
 from transfer.feeds.sweep import sweep
 from transfer.feeds.tell import tell
@@ -31,6 +32,7 @@ from transfer.inbox import CatalogInbox
 _TELL_S = 1.0
 _SAMPLE_S = 5.0
 _SWEEP_S = 60.0
+_DAY_S = 86_400.0
 
 
 class Box:
@@ -71,6 +73,15 @@ class Box:
             for given in self.config.destination
         }
 
+    def store(self) -> Store:
+        """Return the catalog's queue as this machine sees it."""
+        relay = self.config.relay
+        return Store(self.database, clock=self.clock, machine=relay.name, backoff_s=relay.backoff_s)
+
+    def stages(self, found: dict[str, tuple[str, Source]]) -> dict[str, Stage]:
+        """Return every stage by its name, with its ports bound."""
+        return stages(self.config, clock=self.clock, database=self.database, sources=found, archives=self.archives())
+
     def engine(self) -> Engine:
         """Return the engine, not started.
 
@@ -79,14 +90,9 @@ class Box:
         """
         self._claim("engine")
         found = self.sources()
-        store = Store(
-            self.database, clock=self.clock, machine=self.config.relay.name, backoff_s=self.config.relay.backoff_s
-        )
         return Engine(
-            store,
-            stages=stages(
-                self.config, clock=self.clock, database=self.database, sources=found, archives=self.archives()
-            ),
+            self.store(),
+            stages=self.stages(found),
             feeds=self._feeds(found),
             closed=self._closed,
             clock=self.clock,
@@ -147,6 +153,9 @@ class Box:
             )
             for name, (scanner, source) in found.items()
         ]
+        if self.config.relay.verify_per_day:
+            again = _bound(recheck, database=self.database, clock=self.clock, machine=self.config.relay.name)
+            feeds.append(Feed("recheck", _DAY_S / self.config.relay.verify_per_day, again))
         told = [p.build(p.settings()) for p in plugins(sinks).values()]
         return [
             *feeds,

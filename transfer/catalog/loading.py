@@ -100,6 +100,7 @@ def _raw(connection: Connection, row: RowMapping) -> RawDelivery:
         parts=tuple(Part(**{k: r[k] for k in ("number", "name", "offset", "size", "md5", "sha256")}) for r in parts),
         experiment=experiment,
         place=row["place"],
+        doubted=frozenset(row["doubted"] or ()),
     )
 
 

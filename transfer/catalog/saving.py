@@ -1,17 +1,19 @@
 """What a stage's result changes besides the state: one function a result, all in the commit's own transaction."""
 
-from datetime import datetime
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from functools import singledispatch
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
-from kspace.records import Audit, Measurement
+from kspace.records import Audit, Measurement, Part
 from transfer.catalog import documents, tables
-from transfer.catalog.notices import RELAY, note
+from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
 from transfer.records import (
     Archived,
     Changed,
+    CutAgain,
     Joined,
     PackedUp,
     Planned,
@@ -21,6 +23,7 @@ from transfer.records import (
     SendAgain,
     Sent,
     Settled,
+    StillHeld,
     Twin,
     Verified,
 )
@@ -28,6 +31,9 @@ from transfer.selection import Choice
 from transfer.states import CaptureState, DeliveryState
 
 Columns = dict[str, Any]
+
+_NOT_BY_ITSELF = timedelta(days=36_500)
+"""A verified delivery is due again only when its turn to be proved anew has come (`transfer.feeds.recheck`)."""
 
 
 @singledispatch
@@ -132,21 +138,7 @@ def _(result: Planned, connection: Connection, row: RowMapping, at: datetime) ->
             )
             .returning(tables.delivery.c.id)
         ).scalar_one()
-        connection.execute(
-            insert(tables.part),
-            [
-                {
-                    "delivery_id": delivery_id,
-                    "number": p.number,
-                    "name": p.name,
-                    "offset": p.offset,
-                    "size": p.size,
-                    "md5": p.md5,
-                    "sha256": p.sha256,
-                }
-                for p in new.parts
-            ],
-        )
+        _set_parts(connection, delivery_id, new.parts)
         note(connection, at=at, actor=RELAY, subject="delivery", subject_id=delivery_id, verb="delivery.queued")
     return {"reason": None}
 
@@ -164,12 +156,26 @@ def _(result: Released, connection: Connection, row: RowMapping, at: datetime) -
 
 @save.register
 def _(result: Sent, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
-    return {"place": result.place, "reason": None, "failures": row["failures"]}
+    return {"place": result.place, "reason": None, "failures": row["failures"], "doubted": None}
 
 
 @save.register
-def _(result: SendAgain, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
-    return {"reason": result.reason, "failures": row["failures"] + 1}
+def _(result: SendAgain, connection: Connection, row: RowMapping, at: datetime) -> Columns:
+    if row["state"] == DeliveryState.VERIFIED:
+        key = f"lost:{row['id']}"
+        raise_alert(connection, key=key, severity="critical", text=result.reason, at=at)
+        unend(connection, row["capture_id"], at)
+    return {"reason": result.reason, "failures": row["failures"] + 1, "doubted": sorted(result.names)}
+
+
+@save.register
+def _(result: CutAgain, connection: Connection, row: RowMapping, at: datetime) -> Columns:
+    _set_parts(connection, row["id"], result.parts)
+    of_this = tables.body_limit.c.destination == row["destination"]
+    connection.execute(delete(tables.body_limit).where(of_this))
+    values = {"destination": row["destination"], "bytes": result.limit, "at": at}
+    connection.execute(insert(tables.body_limit).values(values))
+    return {"reason": f"A part was refused as too large (413); cut anew into {len(result.parts)} parts."}
 
 
 @save.register
@@ -192,7 +198,13 @@ def _(result: Archived, connection: Connection, row: RowMapping, at: datetime) -
 def _(result: Verified, connection: Connection, row: RowMapping, at: datetime) -> Columns:
     connection.execute(insert(tables.receipt).values(delivery_id=row["id"], document=result.receipt, at=at))
     end_if_delivered(connection, row["capture_id"], at, but_for=row["id"])
-    return {"verified_at": at, "reason": None}
+    clear_alert(connection, key=f"lost:{row['id']}", at=at)
+    return {"verified_at": at, "reason": None, "due_at": at + _NOT_BY_ITSELF}
+
+
+@save.register
+def _(result: StillHeld, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
+    return {"verified_at": at, "reason": f"It {result.said}.", "due_at": at + _NOT_BY_ITSELF}
 
 
 def end_if_delivered(connection: Connection, capture_id: int, at: datetime, *, but_for: int | None = None) -> None:
@@ -216,6 +228,27 @@ def end_if_delivered(connection: Connection, capture_id: int, at: datetime, *, b
             verb="delivered",
             before=CaptureState.PLANNED,
             after=CaptureState.DELIVERED,
+        )
+
+
+def unend(connection: Connection, capture_id: int, at: datetime) -> None:
+    """Take a DELIVERED capture back to PLANNED: what the spool has of it may be needed again, so it must not retire."""
+    c = tables.capture.c
+    is_delivered = (c.id == capture_id) & (c.state == CaptureState.DELIVERED)
+    taken_back = connection.execute(
+        update(tables.capture).where(is_delivered).values(state=CaptureState.PLANNED, since_at=at, due_at=at)
+    )
+    if taken_back.rowcount:
+        note(
+            connection,
+            at=at,
+            actor=RELAY,
+            subject="capture",
+            subject_id=capture_id,
+            verb="capture.reopened",
+            before=CaptureState.DELIVERED,
+            after=CaptureState.PLANNED,
+            detail="an archive does not hold it any more",
         )
 
 
@@ -260,6 +293,11 @@ def _set_measurements(connection: Connection, capture_id: int, measurements: tup
                 document=documents.to_document(measurement),
             )
         )
+
+
+def _set_parts(connection: Connection, delivery_id: int, parts: tuple[Part, ...]) -> None:
+    connection.execute(delete(tables.part).where(tables.part.c.delivery_id == delivery_id))
+    connection.execute(insert(tables.part), [{"delivery_id": delivery_id, **asdict(part)} for part in parts])
 
 
 def _set_choices(

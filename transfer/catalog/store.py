@@ -19,7 +19,7 @@ from transfer.catalog import tables
 from transfer.catalog.database import Database
 from transfer.catalog.loading import load_capture, load_delivery
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
-from transfer.catalog.saving import save
+from transfer.catalog.saving import save, unend
 from transfer.records import Done, Held, Later, Outcome, Record, SendAgain
 from transfer.states import STAGE_OF, TRANSITIONS, CaptureState, DeliveryState, Kind
 
@@ -54,9 +54,10 @@ class Store:
         self._machine = machine
         self._backoff_s = backoff_s
 
-    def claim(self, table_name: str, *, but_not: Collection[str] = ()) -> Claim | None:
+    def claim(self, table_name: str, *, but_not: Collection[str] = (), row_id: int | None = None) -> Claim | None:
         """Take the row that has been due longest, if any; stages named in ``but_not`` are left alone.
 
+        With ``row_id`` take this row, due or not, if its lane is free and nothing it relies on is paused.
         Whoever claims owes a `commit` or a `fail`; until then the lease must be renewed.
         """
         table = tables.metadata.tables[table_name]
@@ -66,7 +67,7 @@ class Store:
                 connection.execute(
                     update(table).where(table.c.lease_until < now).values(lease_token=None, lease_until=None)
                 )
-                row = self._next(connection, table, but_not, now)
+                row = self._next(connection, table, but_not, now, row_id=row_id)
                 if row is None:
                     return None
                 if row["attempts"] >= MAX_ATTEMPTS:
@@ -167,14 +168,16 @@ class Store:
                 ).rowcount
         return freed
 
-    def _next(self, connection: Connection, table: Table, but_not: Collection[str], now: datetime) -> RowMapping | None:
+    def _next(
+        self, connection: Connection, table: Table, but_not: Collection[str], now: datetime, *, row_id: int | None
+    ) -> RowMapping | None:
         c, other = table.c, table.alias("other")
         steps = [(k, s) for (k, s), stage in STAGE_OF.items() if stage not in but_not and _table(k) is table]
         states = or_(*(and_(c.state == s, c.kind == k) if "kind" in c else c.state == s for k, s in steps))
         busy = exists().where(other.c.lane == c.lane, other.c.lease_token.is_not(None))
         query = (
             select(table)
-            .where(c.due_at <= now, c.lease_token.is_(None), states, ~busy)
+            .where(c.due_at <= now if row_id is None else c.id == row_id, c.lease_token.is_(None), states, ~busy)
             .where(or_(c.machine.is_(None), c.machine == self._machine), ~self._paused(table, now))
             .order_by(c.due_at, c.id)
             .limit(1)
@@ -245,8 +248,11 @@ class Store:
     ) -> None:
         held = CaptureState.HELD if table is tables.capture else DeliveryState.HELD
         columns = {"reason": reason, "held_from": row["state"], "held_code": code}
+        if row["state"] == DeliveryState.VERIFIED:
+            unend(connection, row["capture_id"], now)
         self._move(connection, table, row, held, columns, now, detail=reason)
-        raise_alert(connection, key=f"{table.name}:{row['id']}", severity="warning", text=reason, at=now)
+        severity = "critical" if code == "lost" else "warning"
+        raise_alert(connection, key=f"{table.name}:{row['id']}", severity=severity, text=reason, at=now)
 
     def _give_back(self, connection: Connection, table: Table, row: RowMapping, values: dict[str, Any]) -> None:
         freed = {"lease_token": None, "lease_until": None, "attempts": 0}

@@ -214,6 +214,7 @@ delivery = Table(
     Column("place", Text),
     Column("experiment", String(64)),
     Column("verified_at", Instant),
+    Column("doubted", JSON),
     UniqueConstraint("capture_id", "study_id", "destination"),
     *_leases("delivery"),
     Index(
@@ -237,6 +238,15 @@ part = Table(
     Column("md5", String(32), nullable=False),
     Column("sha256", String(64), nullable=False),
 )
+
+body_limit = Table(
+    "body_limit",
+    metadata,
+    Column("destination", String(64), primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+"""The largest part that a destination was found to take, where one was refused as too large."""
 
 decision = Table(
     "decision",

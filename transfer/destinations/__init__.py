@@ -49,13 +49,20 @@ class RawArchive(Protocol):
         """Return what the archive lists at the place, by name."""
 
     def put(self, place: str, name: str, body: Body) -> None:
-        """Send one file, replacing what is there. Its return proves nothing: `prove` does."""
-
-    def prove(self, place: str, files: Mapping[str, Body]) -> dict[str, Proof]:
-        """Return for every file how the archive showed that it holds exactly these bytes.
+        """Send one file, replacing what is there. Its return proves nothing: `prove` does.
 
         Raises:
-            NotHeld: it does not.
+            TooLarge: the archive, or a proxy before it, does not take a body of this size.
+        """
+
+    def prove(self, place: str, files: Mapping[str, Body], *, afresh: bool = False) -> dict[str, Proof]:
+        """Return for every file how the archive showed that it holds exactly these bytes.
+
+        With ``afresh`` a digest that it noted when it stored a file does not do: it looks at the bytes as they lie
+        there now.
+
+        Raises:
+            NotHeld: it does not, with the names of all that it does not hold.
         """
 
     def read(self, place: str, name: str) -> AbstractContextManager[Iterator[bytes]]:

@@ -1,5 +1,7 @@
 """What can go wrong at a destination; the class says who acts next and whether everything there waits."""
 
+from collections.abc import Iterable
+
 from kspace.errors import DestinationError, Retry
 
 
@@ -39,7 +41,17 @@ class Refused(DestinationError):
     retry = Retry.PERSON
 
 
+class TooLarge(Refused):
+    """It takes no body of this size, and may take a smaller one."""
+
+    code = "too_large"
+
+
 class NotHeld(DestinationError):
-    """It does not hold the bytes it was sent."""
+    """It does not hold the bytes it was sent; ``names`` says which files, where that is known."""
 
     code = "not_held"
+
+    def __init__(self, said: str, *, names: Iterable[str] = ()) -> None:
+        super().__init__(said)
+        self.names = frozenset(names)

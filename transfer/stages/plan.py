@@ -2,16 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from hashlib import md5, sha256
 from pathlib import Path
 
 from kspace.clock import Clock
-from kspace.container import cut
-from kspace.errors import SpoolError
+from kspace.errors import SpoolDamaged
 from kspace.manifest import read_manifest
-from kspace.records import Chunk, Part
 from transfer.records import Capture, Changed, Done, Later, NewDelivery, Outcome, Planned, Released
 from transfer.selection import Choice, Rule, choose_delivery
+from transfer.stages.cutting import cut_parts
 
 
 def plan(  # noqa: PLR0913 -- the ports and what the plan depends on
@@ -48,48 +46,14 @@ def plan(  # noqa: PLR0913 -- the ports and what the plan depends on
             NewDelivery(
                 destination=destination,
                 project=project,
-                parts=_parts(spool / capture.spooled, chunks, part_bytes[destination], progress),
+                parts=cut_parts(spool / capture.spooled, chunks, part_bytes=part_bytes[destination], progress=progress),
             )
             for destination, project in wanted
         )
-    except _Damaged:
+    except SpoolDamaged:
         reason = "The packed file in the spool is damaged; the source is looked at from the start."
         return Done(Changed(capture.file, reason))
     return Done(Planned(tuple(choices), deliveries))
-
-
-class _Damaged(Exception):
-    """The packed file is not what was packed."""
-
-
-def _parts(packed: Path, chunks: Sequence[Chunk], part_bytes: int, progress: Callable[[], None]) -> tuple[Part, ...]:
-    parts = []
-    try:
-        with packed.open("rb") as handle:
-            for number, run in enumerate(cut(chunks, part_bytes=part_bytes), start=1):
-                first, whole = md5(usedforsecurity=False), sha256()
-                for chunk in run:
-                    stored = handle.read(chunk.stored_bytes)
-                    if sha256(stored).hexdigest() != chunk.sha256:
-                        raise _Damaged
-                    first.update(stored)
-                    whole.update(stored)
-                    progress()
-                parts.append(
-                    Part(
-                        number=number,
-                        name=f"part-{number:05d}.bin",
-                        offset=run[0].offset,
-                        size=sum(c.stored_bytes for c in run),
-                        md5=first.hexdigest(),
-                        sha256=whole.hexdigest(),
-                    )
-                )
-    except FileNotFoundError as error:
-        raise _Damaged from error
-    except OSError as error:  # the bytes may be well: the source is not asked for what it may not have any more
-        raise SpoolError("The packed file cannot be read; the relay tries again by itself.") from error
-    return tuple(parts)
 
 
 def _unwanted(choices: Sequence[Choice], *, since: datetime, now: datetime, after_s: float) -> Outcome:

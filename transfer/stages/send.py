@@ -1,26 +1,31 @@
-"""QUEUED -> SENT, raw: the parts that the archive does not list with our size and digest, the manifest last."""
+"""QUEUED -> SENT, raw: what the archive does not show to hold already, the manifest last."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import md5, sha256
 from pathlib import Path
 
 from kspace.errors import SpoolDamaged, SpoolError
+from kspace.manifest import read_manifest
 from transfer.destinations import Body, RawArchive, Stored
-from transfer.records import Done, Held, Later, Outcome, RawDelivery, Sent
+from transfer.destinations.errors import NotHeld, TooLarge
+from transfer.records import CutAgain, Done, Held, Later, Outcome, RawDelivery, Sent
 from transfer.selection import Rule, privacy_hold
+from transfer.stages.cutting import cut_parts
+from transfer.states import CaptureState
 
 _BLOCK = 1 << 18
 """The block size at which httpx is as fast as curl (docs/design/container.md)."""
 
 
-def send(
+def send(  # noqa: PLR0913 -- the ports
     delivery: RawDelivery,
     *,
     archive: RawArchive,
     spool: Path,
     rules: Sequence[Rule],
+    part_bytes: int,
     progress: Callable[[], None],
 ) -> Outcome:
     """Send what is missing. Doing it twice equals doing it once; a 200 is never taken for "stored".
@@ -46,12 +51,63 @@ def send(
     if delivery.experiment is None:
         return Later("Waits until the session's DICOM is in the archive.", 600.0)
     place = archive.open_place(project=delivery.project, experiment=delivery.experiment, series_uid=match.series_uid)
-    listed = archive.listing(place)
-    for name, body in files_of(delivery, spool=spool).items():
-        if listed.get(name) != Stored(size=body.size, md5=body.md5):
+    files = files_of(delivery, spool=spool)
+    there = _there(archive, place, files) - delivery.doubted
+    for name, body in files.items():
+        if name in there:
+            continue
+        if capture.state is CaptureState.RETIRED and _is_part(name) and not (spool / capture.spooled).exists():
+            return Held(_LOST.format(destination=delivery.destination), "lost")
+        try:
             archive.put(place, name, body)
-            progress()
+        except TooLarge:
+            return _smaller(delivery, name, body, spool=spool, part_bytes=part_bytes, progress=progress)
+        progress()
     return Done(Sent(place))
+
+
+_LOST = (
+    "{destination} does not hold all of this capture any more (lost or altered there after the receipt), and the "
+    "spool was freed since. What `kspace show` names as verified elsewhere is whole; without such a copy {destination} "
+    "had the only one: ask for its backup, and look whether the scanner still has the file."
+)
+
+
+def _there(archive: RawArchive, place: str, files: Mapping[str, Body]) -> set[str]:
+    """Return what need not be sent: the archive lists our digest, or has none and shows the bytes in another way."""
+    listed = archive.listing(place)
+    there = {name for name, body in files.items() if listed.get(name) == Stored(size=body.size, md5=body.md5)}
+    unsure = {name: body for name, body in files.items() if listed.get(name) == Stored(size=body.size, md5=None)}
+    if unsure:
+        try:
+            archive.prove(place, unsure)
+        except NotHeld as error:
+            there.update(unsure.keys() - error.names if error.names else ())
+        else:
+            there.update(unsure)
+    return there
+
+
+def _smaller(  # noqa: PLR0913 -- the refused file and what a new cut needs
+    delivery: RawDelivery, name: str, body: Body, *, spool: Path, part_bytes: int, progress: Callable[[], None]
+) -> Outcome:
+    """Cut the same chunks into smaller parts: at most half of what was refused, and at most what is known to pass."""
+    capture = delivery.capture
+    chunks = read_manifest(capture.manifest or b"").chunks
+    largest = max((c.stored_bytes for c in chunks), default=0)
+    if not _is_part(name) or body.size <= largest:
+        return Held(
+            f"{delivery.destination}, or a proxy before it, refuses {body.size:,} bytes in one request (413), and "
+            f"{name.partition('/')[2]} cannot be cut smaller. The data are safe in the spool. Raise the limit there "
+            "(nginx: client_max_body_size), then retry.",
+            "too_large",
+        )
+    limit = min(part_bytes, body.size // 2)
+    return Done(CutAgain(cut_parts(spool / capture.spooled, chunks, part_bytes=limit, progress=progress), limit))
+
+
+def _is_part(name: str) -> bool:
+    return name.endswith(".bin")
 
 
 def files_of(delivery: RawDelivery, *, spool: Path) -> dict[str, Body]:

@@ -34,5 +34,5 @@ def verify(  # noqa: PLR0913 -- the ports
         archive.put(place, name, small(receipt))
         archive.prove(place, {name: small(receipt)})
     except NotHeld as error:
-        return Done(SendAgain(str(error)))
+        return Done(SendAgain(str(error), error.names))
     return Done(Verified(receipt))

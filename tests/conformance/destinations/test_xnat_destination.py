@@ -7,7 +7,7 @@ import pytest
 
 from kspace.errors import Retry
 from transfer.destinations import Body, Stored
-from transfer.destinations.errors import DestinationDown, Forbidden, Missing, NotHeld, Refused, Unauthorized
+from transfer.destinations.errors import DestinationDown, Forbidden, Missing, NotHeld, Refused, TooLarge, Unauthorized
 from transfer.destinations.xnat import Xnat
 from transfer.destinations.xnat.client import XnatSettings
 from transfer.sandbox import Faults, Project, Sandbox, SandboxSettings, User
@@ -51,11 +51,12 @@ def session(sandbox):
 def connect(sandbox, tmp_path):
     opened = []
 
-    def _connect(user="relay", password="relay", url=None):
+    def _connect(user="relay", password="relay", url=None, facts=None):
         secret = tmp_path / f"{user}-password"
         secret.write_text(password)
         settings = {"name": "central", "url": url or sandbox.url, "user": user, "password": {"file": str(secret)}}
         opened.append(Xnat(XnatSettings.model_validate({**settings, "timeout_s": 10})))
+        opened[-1].believe(lambda server: facts if server.startswith("XNAT 1.8.11 at http") else None)
         return opened[-1]
 
     yield _connect
@@ -86,8 +87,12 @@ def test_a_place_is_below_the_scan_of_the_series_or_below_the_session(connect, s
     assert archive.open_place(project="P", experiment=session, series_uid=None) == at_session
 
 
+PROBED = {"digest": True, "refresh_fills": True, "refresh_recomputes": True}
+"""What a probe finds on an XNAT as it normally is."""
+
+
 def test_what_was_put_is_listed_proved_and_given_back(connect, place):
-    archive, body = connect(), a_body()
+    archive, body = connect(facts=PROBED), a_body()
     archive.put(place, "f/part-00001.bin", body)
     assert archive.listing(place) == {"f/part-00001.bin": Stored(size=body.size, md5=body.md5)}
     proof = archive.prove(place, {"f/part-00001.bin": body})["f/part-00001.bin"]
@@ -116,14 +121,54 @@ def test_a_byte_that_flipped_on_the_archives_disk_is_found(connect, place, play)
         archive.prove(place, {"f/x.bin": body})
 
 
-def test_without_checksums_it_asks_for_them_or_reads_back(connect, place, sandbox):
+def reads(sandbox, name="x.bin"):
+    """Count how often a file was fetched in full."""
+    log = httpx.get(f"{sandbox.url}/sandbox/log").json()
+    return sum(r["method"] == "GET" and r["path"].endswith(name) for r in log)
+
+
+@pytest.mark.parametrize(("facts", "fetched"), [(None, 1), (PROBED | {"refresh_fills": False}, 1), (PROBED, 0)])
+def test_without_checksums_it_asks_for_them_or_reads_back(connect, place, sandbox, *, facts, fetched):
     httpx.put(f"{sandbox.url}/sandbox/settings", json={"checksums": False}).raise_for_status()
-    archive, body = connect(), a_body()
+    archive, body = connect(facts=facts), a_body()
     archive.put(place, "f/x.bin", body)
     assert archive.listing(place)["f/x.bin"].md5 is None
     assert archive.prove(place, {"f/x.bin": body})
+    assert reads(sandbox) == fetched
     with pytest.raises(NotHeld):
         archive.prove(place, {"f/x.bin": a_body(bytes(body.size))})
+
+
+def test_one_that_was_never_probed_must_give_every_byte_back(connect, place, sandbox):
+    archive, body = connect(), a_body()
+    archive.put(place, "f/x.bin", body)
+    assert archive.listing(place)["f/x.bin"].md5 == body.md5, "it lists a digest, and that is not enough"
+    assert archive.prove(place, {"f/x.bin": body})["f/x.bin"].digest == f"sha256:{body.sha256}"
+    assert reads(sandbox) == 1
+
+
+def test_damage_after_storing_is_seen_by_a_fresh_proof_alone(connect, place, sandbox, tmp_path):
+    archive, body = connect(facts=PROBED), a_body()
+    for name in ("f/x.bin", "f/y.bin"):
+        archive.put(place, name, body)
+    (stored,) = (tmp_path / "archive").rglob("x.bin")
+    stored.write_bytes(bytes(body.size))
+    files = {"f/x.bin": body, "f/y.bin": body}
+    assert archive.prove(place, files), "the list still shows the digest of what was stored"
+    with pytest.raises(NotHeld) as careful:
+        connect().prove(place, files, afresh=True)
+    with pytest.raises(NotHeld) as refreshed:
+        archive.prove(place, files, afresh=True)
+    assert careful.value.names == refreshed.value.names == {"f/x.bin"}
+    assert archive.listing(place)["f/x.bin"].md5 != body.md5, "it took the digests anew"
+
+
+def test_everything_that_is_missing_is_named_at_once(connect, place):
+    archive, body = connect(), a_body()
+    archive.put(place, "f/x.bin", body)
+    with pytest.raises(NotHeld, match="2 more") as caught:
+        archive.prove(place, dict.fromkeys(("f/a.bin", "f/b.bin", "f/c.bin", "f/x.bin"), body))
+    assert caught.value.names == {"f/a.bin", "f/b.bin", "f/c.bin"}
 
 
 def test_an_answer_lost_after_the_work_was_done_is_no_answer(connect, place, play):
@@ -159,9 +204,9 @@ def test_a_reader_is_told_that_it_may_not_write_before_anything_is_sent(connect,
     assert caught.value.retry is Retry.PERSON
 
 
-def test_a_body_that_a_proxy_refuses_is_for_a_person(connect, place, play):
+def test_a_body_that_a_proxy_refuses_is_too_large(connect, place, play):
     play(body_limit_bytes=1000)
-    with pytest.raises(Refused, match="part_bytes"):
+    with pytest.raises(TooLarge, match="413"):
         connect().put(place, "f/x.bin", a_body())
 
 

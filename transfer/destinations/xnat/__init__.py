@@ -1,5 +1,8 @@
 """An unmodified XNAT 1.7 or later, by its REST interface (docs/design/xnat.md)."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from kspace.registry import Plugin
 from transfer.destinations.xnat.client import XnatClient, XnatSettings
 from transfer.destinations.xnat.raw import XnatRaw
@@ -11,7 +14,12 @@ class Xnat(XnatRaw, XnatSessions):
 
     def __init__(self, settings: XnatSettings) -> None:
         self._client = XnatClient(settings)
+        self._known = lambda _: None
         self._settings = settings
+
+    def believe(self, known: Callable[[str], Mapping[str, Any] | None]) -> None:
+        """Let it rely on what a probe of its `server` found; ``known`` returns the facts of one, if there was one."""
+        self._known = known
 
     def check(self) -> str:
         """Sign in and return one line about the server."""

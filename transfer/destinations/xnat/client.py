@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kspace.errors import ConfigError, DestinationError
 from transfer.destinations import Body
-from transfer.destinations.errors import DestinationDown, Forbidden, Missing, Refused, Unauthorized
+from transfer.destinations.errors import DestinationDown, Forbidden, Missing, Refused, TooLarge, Unauthorized
 from transfer.secret import Secret
 
 _CONTENT = {".bin": "application/octet-stream", ".zip": "application/zip"}
@@ -27,7 +27,7 @@ _EXPLAINED: dict[int, tuple[type[DestinationError], str]] = {
     401: (Unauthorized, "refuses the credentials of {user} (401). {waits} Put the right password in its file."),
     403: (Forbidden, "does not let {user} do this (403). {safe} Give it the member role in the project, then retry."),
     404: (Missing, "has no such project, session or scan, or hides it from {user} (404). {safe} Open it, then retry."),
-    413: (Refused, "or a proxy before it refuses bodies of this size (413). {safe} Lower part_bytes, then retry."),
+    413: (TooLarge, "or a proxy before it refuses bodies of this size (413). {safe} Raise its limit, then retry."),
 }
 _SAFE = "The data are safe in the spool."
 _WAITS = "Everything for it waits, nothing is lost, and the relay tries again by itself."
@@ -156,8 +156,14 @@ class XnatClient:
         said = self.request("GET", "/data/auth").text.strip()
         if self._settings.user not in said:
             raise Unauthorized(f"{self._name} answers as somebody else than {self._settings.user!r}; see its log-in.")
-        info = self.request("GET", "/xapi/siteConfig/buildInfo").json()
-        return f"signed in to XNAT {info.get('version', 'of unknown version')} as {self._settings.user}"
+        return f"signed in to XNAT {self.version()} as {self._settings.user}"
+
+    def version(self) -> str:
+        """Return the version the server tells of itself (SiteConfigApi)."""
+        try:
+            return str(self.request("GET", "/xapi/siteConfig/buildInfo").json()["version"])
+        except (ValueError, KeyError, TypeError):
+            return "of unknown version"
 
     def server_date(self) -> str | None:
         """Return the server's own time as its Date header says it (RFC 9110, section 6.6.1)."""

@@ -1,7 +1,8 @@
 """Captures as files of a scan's resource. One part = one file; nothing is believed before it is seen in the archive."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
@@ -10,8 +11,21 @@ from transfer.destinations import Body, Proof, Stored
 from transfer.destinations.errors import Missing, NotHeld
 from transfer.destinations.xnat.client import XnatClient, XnatSettings
 
+_NOT_FOUND = 404
 _CONFLICT = 409
 _JSON = {"format": "json"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XnatFacts:
+    """What a probe must have seen before the relay relies on it. The defaults are the most careful."""
+
+    digest: bool = False
+    """The listed MD5 is of the stored bytes, also after overwriting."""
+    refresh_fills: bool = False
+    """``refresh/catalog`` lists a right MD5 where there was none, or leaves a right one."""
+    refresh_recomputes: bool = False
+    """It was seen to take the MD5 of bytes that had changed on the archive's disk."""
 
 
 class XnatRaw:
@@ -19,6 +33,8 @@ class XnatRaw:
 
     _client: XnatClient
     _settings: XnatSettings
+    _known: Callable[[str], Mapping[str, Any] | None]
+    """What a probe of a `server` found, if there was one."""
 
     def open_place(self, *, project: str, experiment: str, series_uid: str | None) -> str:
         """Return the resource's path below the scan of the series, or below the session.
@@ -51,15 +67,32 @@ class XnatRaw:
         if b"duplicates" in answer.content:
             raise NotHeld(f"The archive kept what it had instead of {name}; the relay looks and tries again.")
 
-    def prove(self, place: str, files: Mapping[str, Body]) -> dict[str, Proof]:
-        """Compare the archive's own MD5 and length; where it has no MD5, ask for it, else read back and hash."""
-        listed = self.listing(place)
-        if any(name in listed and listed[name].md5 is None for name in files):
+    def prove(self, place: str, files: Mapping[str, Body], *, afresh: bool = False) -> dict[str, Proof]:
+        """Compare the archive's own MD5 and length where a probe showed what that MD5 is worth, else read back.
+
+        A listed MD5 was taken when the file was stored (CatalogUtils#getEntryDetails). ``refresh/catalog`` takes it
+        anew from the disk (DefaultCatalogService#_refreshCatalog); it is asked where the site keeps no MD5, and for a
+        fresh proof.
+        """
+        facts, listed = self._facts(), self.listing(place)
+        has_blank = any(name in listed and listed[name].md5 is None for name in files)
+        is_refreshed = facts.refresh_recomputes if afresh else facts.refresh_fills and has_blank
+        if is_refreshed:
             resource = place.replace("/data/", "/archive/", 1)
             options = {"resource": resource, "options": "checksum"}
             self._client.request("POST", "/data/services/refresh/catalog", params=options)
             listed = self.listing(place)
-        return {name: self._proof(place, name, body, listed.get(name)) for name, body in files.items()}
+        is_trusted = is_refreshed or (facts.digest and not afresh)
+        proofs, wrong = {}, {}
+        for name, body in files.items():
+            try:
+                proofs[name] = self._proof(place, name, body, listed=listed.get(name), is_trusted=is_trusted)
+            except NotHeld as error:
+                wrong[name] = str(error)
+        if wrong:
+            more = f" So it is with {len(wrong) - 1} more." if len(wrong) > 1 else ""
+            raise NotHeld(next(iter(wrong.values())) + more, names=wrong)
+        return proofs
 
     @contextmanager
     def read(self, place: str, name: str) -> Iterator[Iterator[bytes]]:
@@ -70,13 +103,22 @@ class XnatRaw:
         except Missing as error:
             raise NotHeld(f"The archive has no file {name} at the place it was sent to.") from error
 
-    def _proof(self, place: str, name: str, body: Body, listed: Stored | None) -> Proof:
+    def _facts(self) -> "XnatFacts":
+        """Return what a probe of this very version at this address found; without one nothing is taken for granted."""
+        known = self._known(self.server())
+        return XnatFacts(**known) if known else XnatFacts()
+
+    def server(self) -> str:
+        """Return the kind, version and address of what answers (SiteConfigApi, buildInfo)."""
+        return f"XNAT {self._client.version()} at {self._settings.url.rstrip('/')}"
+
+    def _proof(self, place: str, name: str, body: Body, *, listed: Stored | None, is_trusted: bool) -> Proof:
         if listed is None:
             raise NotHeld(f"The archive does not list {name}; it is sent again.")
-        answer = self._client.request("HEAD", f"{place}/files/{name}")
-        if int(answer.headers.get("content-length", -1)) != body.size:
+        answer = self._client.request("HEAD", f"{place}/files/{name}", accept=(200, _NOT_FOUND))
+        if int(answer.headers.get("content-length", -1)) != body.size or answer.status_code == _NOT_FOUND:
             raise NotHeld(f"The archive holds {name} with another length; it is sent again.")
-        if listed.md5 is not None:
+        if is_trusted and listed.md5 is not None:
             if listed.md5.lower() != body.md5:
                 raise NotHeld(f"The archive holds other bytes under {name}; it is sent again.")
             return Proof(digest=f"md5:{body.md5}", how="the archive's own MD5 over the stored file, and its length")

@@ -185,6 +185,7 @@ def upgrade() -> None:
         sa.Column("place", sa.Text(), nullable=True),
         sa.Column("experiment", sa.String(length=64), nullable=True),
         sa.Column("verified_at", Instant(), nullable=True),
+        sa.Column("doubted", sa.JSON(), nullable=True),
         sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_delivery_capture_id")),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_delivery_study_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery")),
@@ -239,6 +240,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_match")),
     )
     op.create_index(op.f("ix_match_capture_id"), "match", ["capture_id"], unique=False)
+    op.create_table(
+        "body_limit",
+        sa.Column("destination", sa.String(length=64), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("destination", name=op.f("pk_body_limit")),
+    )
     op.create_table(
         "measurement",
         sa.Column("id", sa.Integer(), nullable=False),

@@ -1,0 +1,184 @@
+"""What the relay does by itself when an archive takes less than planned, or loses what it had proved to hold."""
+
+import hashlib
+from datetime import timedelta
+
+import httpx
+import pytest
+from sqlalchemy import update
+from typer.testing import CliRunner
+
+from kspace.errors import BadInput
+from tests.integration.relay import Relay, make, measurement, send_until_taken, wait_until
+from transfer.app.cli import app
+from transfer.catalog import tables
+from transfer.catalog.probes import body_limit
+from transfer.feeds.recheck import recheck
+from transfer.feeds.sweep import sweep
+from transfer.restore import restore
+from transfer.sandbox import Faults, Sandbox, SandboxSettings
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    with Sandbox(tmp_path / "archive", SandboxSettings()) as running:
+        yield running
+
+
+@pytest.fixture
+def relay(tmp_path, sandbox):
+    return Relay(folder=tmp_path, urls={"central": sandbox.url}, part_bytes=400_000)
+
+
+@pytest.fixture
+def play(sandbox):
+    def _play(**faults):
+        httpx.put(f"{sandbox.url}/sandbox/faults", json=Faults(**faults).model_dump()).raise_for_status()
+
+    return _play
+
+
+def delivered(running, raw):
+    send_until_taken(raw.images, running.port, within_s=20)
+    wait_until(lambda: is_proved(running, raw), within_s=40, told=running.stories)
+    return running.stories()[raw.path.name]
+
+
+def is_proved(running, raw):
+    found = running.stories().get(raw.path.name, {"deliveries": []})
+    return any(d["state"] == "verified" for d in found["deliveries"])
+
+
+def is_the_same(running, story, raw, target):
+    sent = story["deliveries"][0]
+    folder = f"{story['mid']:07d}-{story['sha256'][:12]}"
+    restore(
+        running.box.archives()["central"],
+        place=sent["place"],
+        folder=folder,
+        sha256_expected=raw.sha256,
+        target=target,
+    )
+    return hashlib.sha256(target.read_bytes()).hexdigest() == raw.sha256
+
+
+def test_what_a_proxy_refuses_goes_on_in_smaller_parts(relay, play, sandbox, tmp_path):
+    first = make(tmp_path / "scanner" / "first.dat", measurement(1))
+    play(body_limit_bytes=150_000)
+    with relay.running() as running:
+        story = delivered(running, first)
+        sizes = [part["size"] for part in story["deliveries"][0]["parts"]]
+        assert max(sizes) < 150_000
+        assert is_the_same(running, story, first, tmp_path / "back.dat")
+        learned = body_limit(running.box.database, "central")
+        assert learned < 150_000
+        httpx.delete(f"{sandbox.url}/sandbox/log")
+        second = make(tmp_path / "scanner" / "second.dat", measurement(2, study=2), study=2)
+        story = delivered(running, second)
+        assert max(part["size"] for part in story["deliveries"][0]["parts"]) <= learned
+    refused = [r for r in httpx.get(f"{sandbox.url}/sandbox/log").json() if r["status"] == 413]
+    assert refused == [], "the limit was remembered"
+
+
+def test_a_single_chunk_that_is_too_large_is_for_a_person(relay, play, tmp_path):
+    raw = make(tmp_path / "scanner" / "one.dat", measurement(1))
+    play(body_limit_bytes=20_000, only="KSPACE")
+    with relay.running() as running:
+        send_until_taken(raw.images, running.port, within_s=20)
+
+        def held():
+            return [d for d in running.deliveries(kind="raw", to="central") if d["state"] == "held"]
+
+        wait_until(held, within_s=40, told=running.stories)
+        (found,) = held()
+        assert "413" in found["reason"]
+        assert "cannot be cut smaller" in found["reason"]
+        assert found["reason"] in running.alerts()
+
+
+def flip(tmp_path, name="part-00001.bin"):
+    (stored,) = (tmp_path / "archive").rglob(name)
+    data = bytearray(stored.read_bytes())
+    data[len(data) // 2] ^= 1
+    stored.write_bytes(data)
+
+
+def asked_again(relay, *more):
+    return CliRunner().invoke(app, ["verify", *more, "-c", str(relay.write())])
+
+
+def test_what_the_archive_altered_is_found_and_sent_again(relay, tmp_path, sandbox):
+    relay = relay.but(keep_s=3600)
+    raw = make(tmp_path / "scanner" / "one.dat", measurement(1))
+    with relay.running() as running:
+        delivered(running, raw)
+    assert asked_again(relay, "1").exit_code == 0
+    flip(tmp_path)
+    said = asked_again(relay, "--oldest", "3")
+    assert said.exit_code == 7
+    assert "lost or altered 1 of" in said.stderr
+    status = CliRunner().invoke(app, ["status", "-c", str(relay.write())])
+    assert "CRITICAL central lost or altered" in " ".join(status.stdout.split())
+    httpx.delete(f"{sandbox.url}/sandbox/log")
+    with relay.running() as running:
+        wait_until(lambda: is_proved(running, raw), within_s=20, told=running.stories)
+        wait_until(lambda: not running.alerts(), within_s=10)
+        story = running.stories()["one.dat"]
+        assert story["state"] == "delivered"
+        assert is_the_same(running, story, raw, tmp_path / "back.dat")
+    sent = [r["path"] for r in httpx.get(f"{sandbox.url}/sandbox/log").json() if r["method"] == "PUT" and r["bytes_in"]]
+    assert [path.rpartition("/")[2] for path in sent] == ["part-00001.bin", "receipt.json"], "only what was altered"
+    assert asked_again(relay, "1").exit_code == 0
+
+
+def test_what_only_the_archive_had_and_lost_is_said_and_held(relay, tmp_path):
+    raw = make(tmp_path / "scanner" / "one.dat", measurement(1))
+    with relay.running() as running:
+        story = delivered(running, raw)
+        wait_until(lambda: running.stories()["one.dat"]["state"] == "retired", within_s=10)
+        sweep(spool=running.box.config.relay.spool, database=running.box.database)
+        flip(tmp_path)
+        assert asked_again(relay, "1").exit_code == 7
+
+        def held():
+            return [d for d in running.deliveries(kind="raw", to="central") if d["state"] == "held"]
+
+        wait_until(held, within_s=10, told=running.stories)
+        assert "had the only one" in held()[0]["reason"]
+        assert running.alerts()
+        assert story["deliveries"][0]["receipt"]
+
+
+def test_the_oldest_proof_is_renewed_by_itself(relay, tmp_path):
+    raw = make(tmp_path / "scanner" / "one.dat", measurement(1))
+    with relay.running() as running:
+        delivered(running, raw)
+        database, clock = running.box.database, running.box.clock
+        assert recheck(database=database, clock=clock, machine="box") is None, "it is not a day old"
+        d = tables.delivery
+        long_ago = clock.now() - timedelta(days=30)
+        with database.write() as connection:
+            connection.execute(update(d).where(d.c.kind == "raw").values(verified_at=long_ago))
+        assert recheck(database=database, clock=clock, machine="box")
+        wait_until(lambda: running.deliveries(kind="raw", to="central")[0]["verified_at"] > long_ago, within_s=10)
+        assert recheck(database=database, clock=clock, machine="another") is None
+    assert "read back" in running.deliveries(kind="raw", to="central")[0]["reason"]
+
+
+def test_parts_that_are_there_are_not_sent_again_where_the_site_keeps_no_digests(relay, tmp_path, sandbox, play):
+    httpx.put(f"{sandbox.url}/sandbox/settings", json={"checksums": False}).raise_for_status()
+    raw = make(tmp_path / "scanner" / "one.dat", measurement(1))
+    play(refuse=1.0, only="PUT .*part-00002")
+    with relay.running() as running:
+        send_until_taken(raw.images, running.port, within_s=20)
+        wait_until(lambda: "part-00002" in httpx.get(f"{sandbox.url}/sandbox/log").text, within_s=40)
+        play()
+        wait_until(lambda: is_proved(running, raw), within_s=20, told=running.stories)
+    log = httpx.get(f"{sandbox.url}/sandbox/log").json()
+    sent = [r for r in log if r["method"] == "PUT" and r["path"].endswith("part-00001.bin")]
+    assert [r["status"] for r in sent] == [200]
+
+
+def test_a_capture_is_named_or_a_number_of_them(relay):
+    for wrong in ([], ["1", "--oldest", "2"]):
+        assert isinstance(asked_again(relay, *wrong).exception, BadInput)
