@@ -30,8 +30,13 @@ _UUID = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _LOID = re.compile(rb'"?\d+(?:\.\d+){2}"?\s*')
 _BLANK = re.compile(rb'[xX\s,^"\0]*')
 
-_PATIENT_FIELDS = ("tPatientName", "PatientName", "PatientsName", "PatientID", "PatientBirthDay", "Patient")
+_PATIENT_FIELDS = (
+    *("tPatientName", "PatientName", "PatientsName", "PatientID", "Patient"),
+    *("PatientBirthDay", "PatientBirthDate", "PatientsBirthDate"),
+)
 """Name, ID and birth date. ``Patient`` is the patient ID on XA and a number of the host's database before."""
+_AGE, _YEARS = "flPatientAge", re.compile(rb"\d*(?:\.0*)?\s*")
+"""An age with decimals, as VB writes it unless blanked, is the birth date to the day."""
 _SEEN = ("B19", "E11", "E12", "XA61")
 """The software versions of which real files were read; of others the structure is known from the readers people use."""
 _LOID_BASELINES = ("VB", "VD", "VE")
@@ -194,7 +199,9 @@ def _dependencies(texts: _Texts) -> tuple[int, ...]:
 
 
 def _exposed(texts: _Texts, slot: Slot, baseline: str) -> tuple[str, ...]:
-    exposed = [] if _BLANK.fullmatch(slot.patient) else ["directory"]
+    exposed = [] if _BLANK.fullmatch(slot.patient + slot.leftover) else ["directory"]
+    if any(not _YEARS.fullmatch(value) for run in texts.runs(_AGE) for value in run.split()[-1:]):
+        exposed.append(_AGE)
     for name in _PATIENT_FIELDS:
         is_loid = name == "Patient" and baseline in _LOID_BASELINES
         runs = texts.runs(name)

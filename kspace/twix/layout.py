@@ -4,7 +4,7 @@ Sources: pehses/twixtools ``twixtools/hdr_def.py``; ismrmrd/siemens_to_ismrmrd `
 VB19, VE11, VE12 and XA61 files.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import Struct
 
 from kspace.errors import BadInput
@@ -54,6 +54,8 @@ class Slot:
     patient: bytes = b""
     """All 64 bytes: ``NAME,YYYYMMDD``, or an ``x`` a character."""
     protocol: bytes = b""
+    leftover: bytes = b""
+    """Of the first slot: the patient's places of all slots the directory does not count, if anything is left there."""
 
     @property
     def is_vb(self) -> bool:
@@ -86,7 +88,7 @@ def directory(head: bytes, size: int) -> tuple[Slot, ...]:
     """Return the measurements of a file of ``size`` bytes that begins with ``head``.
 
     ``head`` is the file's first 10,240 bytes, fewer only where the file ends. Slots beyond the count may hold stale
-    entries and are never read.
+    entries; they count for nothing but the patient they may name.
 
     Raises:
         NotTwix: the file is of neither family.
@@ -99,6 +101,8 @@ def directory(head: bytes, size: int) -> tuple[Slot, ...]:
         position = min(len(head), size)
         raise Broken("The file ends inside its directory.", verdict=Verdict.HEADER_CUT, position=position)
     slots = tuple(_slot(head, number) for number in range(count))
+    unused = b"".join(_slot(head, number).patient for number in range(count, _MAX_MEASUREMENTS)).strip(b"\0")
+    slots = (replace(slots[0], leftover=unused), *slots[1:])
     at = DIRECTORY_BYTES
     for slot in slots:
         if slot.offset < at:

@@ -2,13 +2,14 @@
 
 import json
 import socket
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from tests.integration.relay import Relay, free_port
 from transfer.app.cli import app
-from transfer.sandbox import Sandbox, SandboxSettings
+from transfer.sandbox import Project, Sandbox, SandboxSettings
 
 
 @pytest.fixture
@@ -29,6 +30,19 @@ def test_a_right_configuration_is_right_in_every_line(tmp_path, sandbox):
     assert "signed in to XNAT" in found["destination central"]["said"]
     assert "s apart" in found["clock against central"]["said"]
     assert "writable" in found["spool"]["said"]
+
+
+def test_what_leaves_of_a_patient_stands_beside_the_archive_s_scripts(tmp_path):
+    project = Project(id="DEMO", prearchive_code=4, has_script=True)
+    with Sandbox(tmp_path / "archive", SandboxSettings(projects=(project,))) as sandbox:
+        relay = Relay(folder=tmp_path, urls={"central": sandbox.url}, port=free_port())
+        _, held = findings(relay.write())
+        identified = 'identified_raw = { allowed_by = "A. Person", on = 2026-01-31 }'
+        _, allowed = findings(replace(relay, identified=identified).write())
+    said = held["privacy of DEMO in central"]["said"]
+    assert said.startswith("raw data that name the patient are held")
+    assert said.endswith("which touch images only: site off, project on")
+    assert "allowed by A. Person on 2026-01-31" in allowed["privacy of DEMO in central"]["said"]
 
 
 def test_a_running_listener_answers_the_check(tmp_path, sandbox):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import psutil
 from pynetdicom import AE
@@ -15,6 +16,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from kspace.errors import KspaceError
 from transfer.app.wiring import Box
+from transfer.destinations import DicomArchive
 
 _CLOCK_S = 60.0
 
@@ -65,8 +67,24 @@ def _destinations(box: Box) -> Iterator[Finding]:
         try:
             yield Finding(f"destination {name}", is_right=True, said=archive.check())
             yield _clock(name, archive.server_date())
+            yield from _privacy(box, name, archive)
         except KspaceError as error:
             yield Finding(f"destination {name}", is_right=False, said=str(error))
+
+
+def _privacy(box: Box, name: str, archive: Any) -> Iterator[Finding]:  # noqa: ANN401 -- any kind of archive
+    """Show what the rules let through of raw data beside what the archive does to images: it never touches raw data."""
+    for project in sorted({r.project for r in box.config.route if r.project and name in r.destinations}):
+        allowed = [
+            f"rule {rule.name!r}: allowed by {rule.identified_raw.allowed_by} on {rule.identified_raw.on}"
+            for rule in box.config.rule
+            if rule.project == project and not isinstance(rule.identified_raw, str)
+        ]
+        said = "raw data that name the patient " + (f"leave ({'; '.join(allowed)})" if allowed else "are held")
+        if isinstance(archive, DicomArchive):
+            site, own = ("on" if is_on else "off" for is_on in archive.scripts(project))
+            said += f"; the archive's scripts, which touch images only: site {site}, project {own}"
+        yield Finding(f"privacy of {project} in {name}", is_right=True, said=said)
 
 
 def _clock(name: str, date: str | None) -> Finding:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,7 @@ class RawArchive(Protocol):
         """
 
 
+@runtime_checkable
 class DicomArchive(Protocol):
     """Takes DICOM sessions. An archive may be both, or only a `RawArchive`."""
 
@@ -92,6 +93,9 @@ class DicomArchive(Protocol):
 
     def bulk_digests(self, experiment: str) -> dict[str, str]:
         """Read every image of a session back and return its `dicom.bulk.bulk_digest` by SOP Instance UID."""
+
+    def scripts(self, project: str) -> tuple[bool, bool]:
+        """Return whether the archive as a whole, and whether the project, anonymise images on their way in."""
 
     def import_zip(self, zipped: Path, *, project: str, subject: str, session: str) -> str:
         """Send a zip of DICOM files of one series and return where it went."""

@@ -29,6 +29,8 @@ class Project(_Frozen):
     id: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     name: str = ""
     prearchive_code: Literal[0, 4, 5] = 0
+    has_script: bool = False
+    """Whether an anonymisation script is shown for it; none is ever run."""
 
 
 class Faults(_Frozen):
@@ -74,6 +76,8 @@ class SandboxSettings(_Frozen):
         User(name="relay", password="relay", roles={"DEMO": "member"}),  # noqa: S106 -- the same
         User(name="reader", password="reader", roles={"DEMO": "collaborator"}),  # noqa: S106 -- the same
     )
+    has_script: bool = False
+    """Whether the site says that it anonymises incoming images."""
     projects: tuple[Project, ...] = (Project(id="DEMO", name="Demonstration", prearchive_code=4),)
     checksums: bool = True
     """XNAT's site preference: catalogue the MD5 of every stored file."""

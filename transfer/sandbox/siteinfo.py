@@ -40,6 +40,7 @@ class SiteInfo:
             Route("/xapi/access/projects", self.access),
             Route("/xapi/anonymize/site/enabled", self.anonymizes),
             Route("/xapi/anonymize/projects/{project}", self.script),
+            Route("/xapi/anonymize/projects/{project}/enabled", self.has_script),
         ]
 
     async def build_info(self, request: Request) -> Response:
@@ -119,12 +120,20 @@ class SiteInfo:
         return JSONResponse([{"project": p, "accessLevel": role} for p, role in roles.items() if role])
 
     async def anonymizes(self, _: Request) -> Response:
-        """Say that no script of the site is at work."""
-        return JSONResponse(content=False)
+        """Say whether a script of the site is at work (AnonymizeApi)."""
+        return JSONResponse(content=self._site.settings.has_script)
 
     async def script(self, request: Request) -> Response:
-        """Answer 204: no project has a script (AnonymizeApi)."""
-        self._site.demand(
-            caller(request), "read", item=self._site.store.find("project", request.path_params["project"])
-        )
-        return Response(status_code=204)
+        """Return a project's script, or 204 where it has none (AnonymizeApi)."""
+        if not self._has_script(request):
+            return Response(status_code=204)
+        return PlainTextResponse('version "6.1"\n// for practice; nothing is ever anonymised here\n')
+
+    async def has_script(self, request: Request) -> Response:
+        """Say whether a project's script is at work (AnonymizeApi)."""
+        return JSONResponse(content=self._has_script(request))
+
+    def _has_script(self, request: Request) -> bool:
+        name = request.path_params["project"]
+        self._site.demand(caller(request), "read", item=self._site.store.find("project", name))
+        return any(project.id == name and project.has_script for project in self._site.settings.projects)

@@ -188,6 +188,14 @@ def test_the_field_patient_is_an_id_on_xa_and_a_database_number_before():
     assert _identity(Config='<ParamString."Patient"> { "0012345" }').exposed_fields == ("Patient",)
 
 
+@pytest.mark.parametrize(
+    ("age", "is_exposed"), [("46.570843", True), ("0.5", True), ("46.000000", False), ("46", False), ("", False)]
+)
+def test_an_age_with_decimals_is_a_birth_date(age, is_exposed):
+    text = f'<ParamDouble."flPatientAge">  {{ <Precision> 6  {age}  }}'
+    assert _identity(Meas=text).exposed_fields == (("flPatientAge",) if is_exposed else ())
+
+
 def test_a_name_behind_a_blanked_one_is_not_overlooked():
     text = '<ParamString."tPatientName"> { <Visible> "true" <Limit> { "a" "b" } "xxxx" "Doe" }'
     assert _identity(Meas=text).exposed_fields == ("tPatientName",)

@@ -37,6 +37,13 @@ class XnatSessions:
                 )
         return None
 
+    def scripts(self, project: str) -> tuple[bool, bool]:
+        """Return whether the site and whether the project anonymise incoming images (AnonymizeApi)."""
+        base = "/xapi/anonymize"
+        site = self._client.request("GET", f"{base}/site/enabled")
+        own = self._client.request("GET", f"{base}/projects/{project}/enabled")
+        return site.text.strip() == "true", own.text.strip() == "true"
+
     def waits(self, place: str) -> bool:
         """Ask for the place itself, in the prearchive or in the archive."""
         answer = self._client.request("GET", place, accept=(200, 404), params={"format": "json"})
