@@ -23,6 +23,7 @@ from transfer.catalog.store import Store
 from transfer.config import Config, settings_of
 from transfer.engine import Engine, Feed, Stage
 from transfer.feeds.find import find
+from transfer.feeds.place import Placing
 from transfer.feeds.recheck import recheck
 from transfer.feeds.sample import sample
 from transfer.feeds.sweep import sweep
@@ -31,6 +32,7 @@ from transfer.inbox import CatalogInbox
 
 _TELL_S = 1.0
 _SAMPLE_S = 5.0
+_PLACE_S = 60.0
 _SWEEP_S = 60.0
 _DAY_S = 86_400.0
 
@@ -161,6 +163,7 @@ class Box:
             *feeds,
             Feed("tell", _TELL_S, _bound(tell, told, database=self.database, clock=self.clock)),
             Feed("sample", _SAMPLE_S, _bound(sample, self.pool, database=self.database, clock=self.clock)),
+            Feed("place", _PLACE_S, Placing(database=self.database, clock=self.clock)),
             Feed("sweep", _SWEEP_S, _bound(sweep, spool=self.config.relay.spool, database=self.database)),
         ]
 

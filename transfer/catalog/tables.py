@@ -199,6 +199,14 @@ match = Table(
     Column("at", Instant, nullable=False),
 )
 
+belonging = Table(
+    "belonging",
+    metadata,
+    Column("capture_id", ForeignKey("capture.id"), primary_key=True),
+    Column("study_id", ForeignKey("study.id"), nullable=False, index=True),
+)
+"""Which session a file that was not joined is of, as far as its header tells: for the ledger, never for sending."""
+
 delivery = Table(
     "delivery",
     metadata,

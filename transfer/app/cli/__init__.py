@@ -5,7 +5,7 @@ import sys
 import typer
 
 from kspace.errors import KspaceError
-from transfer.app.cli import check, demo, hold, inspect, restore, retry, sandbox, serve, show, status, verify
+from transfer.app.cli import check, demo, hold, inspect, restore, retry, sandbox, serve, sessions, show, status, verify
 
 app = typer.Typer(
     name="kspace",
@@ -21,6 +21,8 @@ app.command("engine")(serve.engine)
 app.command("listen")(serve.listen)
 app.command("status")(status.status)
 app.command("show")(show.show)
+app.command("sessions")(sessions.sessions)
+app.command("session")(sessions.session)
 app.command("inspect")(inspect.inspect)
 app.command("retry")(retry.retry)
 app.command("hold")(hold.hold)

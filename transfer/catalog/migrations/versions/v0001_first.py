@@ -241,6 +241,15 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_match_capture_id"), "match", ["capture_id"], unique=False)
     op.create_table(
+        "belonging",
+        sa.Column("capture_id", sa.Integer(), nullable=False),
+        sa.Column("study_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_belonging_capture_id")),
+        sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_belonging_study_id")),
+        sa.PrimaryKeyConstraint("capture_id", name=op.f("pk_belonging")),
+    )
+    op.create_index(op.f("ix_belonging_study_id"), "belonging", ["study_id"], unique=False)
+    op.create_table(
         "body_limit",
         sa.Column("destination", sa.String(length=64), nullable=False),
         sa.Column("bytes", sa.BigInteger(), nullable=False),

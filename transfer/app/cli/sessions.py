@@ -1,0 +1,173 @@
+"""`kspace sessions` and `kspace session LABEL`: is every scan of a session safe, and where is it?"""
+
+import csv
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from kspace.errors import BadInput
+from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, console, open_box, print_json
+from transfer.app.rawfile import clock_time, printable
+from transfer.catalog import ledger
+from transfer.standing import Standing
+
+Row = dict[str, Any]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for tables elsewhere.")]
+_COLOURS = {
+    Standing.LOST: "bold red",
+    Standing.NEEDS_A_PERSON: "red",
+    Standing.AT_RISK: "yellow",
+    Standing.ON_ITS_WAY: "cyan",
+    Standing.COMPLETE: "green",
+}
+_WIDE = 140
+_WIDE_ONLY = {"date", "start", "size", "time left", "proved by"}
+_WORDS = {"session", "protocol", "proved by", "why", "raw files"}
+_PIPE_WIDTH = 1000
+_UNKNOWN = "unknown"
+"""Until the relay knows when a scanner overwrites its files."""
+
+
+def sessions(
+    config: ConfigPath = DEFAULT_CONFIG,
+    project: Annotated[str | None, typer.Option(help="Only sessions of this project.")] = None,
+    limit: Annotated[int, typer.Option(help="How many at most, those that grew last.")] = 50,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """List sessions with their badge.
+
+    Complete, on its way, at risk, needs a person or lost, with how many raw files stand how.
+    """
+    _only_one(as_json, as_csv)
+    relay, now = open_box(config), datetime.now(UTC)
+    with relay.database.read() as connection:
+        found = ledger.sessions(connection, now=now, project=project, limit=limit)
+        homeless = ledger.homeless(connection, now=now)
+    relay.close()
+    if as_json:
+        print_json({"sessions": found, "without a session": homeless})
+        return
+    rows = [_listed(one) for one in found]
+    if as_csv:
+        _csv(rows)
+        return
+    _print(rows)
+    if homeless["raw"]:
+        said = _counted(homeless["counts"])
+        console.print(f"{len(homeless['raw']):,} raw files have no session yet: {said}.", highlight=False)
+
+
+def session(
+    label: Annotated[str, typer.Argument(help="A session's label, or its id in the archive.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Show one session: every measurement of the scanner, every series received, and what the archives proved."""
+    _only_one(as_json, as_csv)
+    relay = open_box(config)
+    with relay.database.read() as connection:
+        found = ledger.session(connection, label, now=datetime.now(UTC))
+    relay.close()
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        rows = [_measured(raw) for raw in one["measurements"]] + list(_without_raw(one))
+        if as_csv:
+            _csv(rows)
+            continue
+        for sent in one["sessions"]:
+            where = f"{sent['destination']}/{sent['project']}/{sent['session']}"
+            console.print(f"{where}: images {sent['state']}. {sent['reason'] or ''}", highlight=False, markup=False)
+        console.print(_badge(one["badge"]), highlight=False)
+        _print(rows)
+
+
+def _listed(one: Row) -> dict[str, Any]:
+    sent = one["sessions"]
+    return {
+        "session": ", ".join(dict.fromkeys(s["session"] for s in sent)) or "no route yet",
+        "project": ", ".join(dict.fromkeys(s["project"] for s in sent)),
+        "date": one["date"] or "",
+        "badge": one["badge"],
+        "series": one["series_received"],
+        "images": one["instances_received"],
+        "raw files": _counted(one["counts"]) or "none seen",
+    }
+
+
+def _measured(raw: Row) -> dict[str, Any]:
+    proved = [f"{d['destination']} {d['verified_at']:%Y-%m-%d %H:%M}" for d in raw["deliveries"] if d["verified_at"]]
+    why = next((d["reason"] for d in raw["deliveries"] if d["reason"] and not d["verified_at"]), raw["reason"])
+    is_only_there = not raw["is_packed"] and raw["gone_at"] is None
+    return {
+        "raw": raw["id"],
+        "MID": raw["mid"],
+        "protocol": printable(raw["protocol"] or ""),
+        "start": clock_time(raw["first_tick"]).partition(".")[0] if raw["first_tick"] is not None else "",
+        "size": raw["size"],
+        "scan": raw["series"],
+        "badge": raw["standing"],
+        "time left": _UNKNOWN if is_only_there else "",
+        "proved by": ", ".join(proved),
+        "why": why or "",
+    }
+
+
+def _without_raw(one: Row) -> Iterable[dict[str, Any]]:
+    joined = {raw["series"] for raw in one["measurements"]}
+    for series in one["series"]:
+        if series["number"] not in joined:
+            empty = dict.fromkeys(("raw", "MID", "start", "size", "time left", "proved by"), "")
+            count = series["instances"]
+            said = f"{count} image{'' if count == 1 else 's'}, no raw file joined"
+            name = printable(series["protocol"] or series["description"] or "")
+            yield {**empty, "protocol": name, "scan": series["number"], "badge": one["images"], "why": said}
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {standing}" for standing, number in counts.items())
+
+
+def _badge(standing: Standing) -> Text:
+    return Text(str(standing), style=_COLOURS.get(standing, ""))
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        console.print("Nothing yet.")
+        return
+    # In a file or a pipe no line is folded.
+    out = console if console.is_terminal else Console(width=_PIPE_WIDTH)
+    columns = [name for name in rows[0] if out.width >= _WIDE or name not in _WIDE_ONLY]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in columns:
+        table.add_column(name, no_wrap=name not in _WORDS, overflow="fold")
+    for row in rows:
+        table.add_row(*(_badge(row[name]) if name == "badge" else Text(_said(row[name])) for name in columns))
+    out.print(table)
+
+
+def _said(value: Any) -> str:  # noqa: ANN401 -- a cell of any column
+    return "" if value is None else f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
+
+
+def _csv(rows: list[dict[str, Any]]) -> None:
+    if rows:
+        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _only_one(as_json: bool, as_csv: bool) -> None:
+    if as_json and as_csv:
+        raise BadInput("Choose one of --json and --csv.")

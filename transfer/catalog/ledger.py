@@ -1,0 +1,202 @@
+"""The session ledger: what the scanner showed, what came as images, what the archives proved, side by side."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, case, delete, desc, func, insert, or_, select
+
+from dicom.join import decide, index_keys
+from kspace.errors import NotFound
+from transfer.catalog import documents, tables
+from transfer.catalog.arrivals import find_candidates
+from transfer.catalog.database import Database
+from transfer.standing import RawFacts, Standing, badge, standing_of_images, standing_of_raw
+from transfer.states import CaptureState, DeliveryState
+
+Row = dict[str, Any]
+_PLACED_WITHIN = timedelta(days=30)
+"""Images of a measurement come within hours; what nothing came for in this time is not looked at for ever."""
+
+
+def place(database: Database, *, now: datetime, since: datetime) -> int:
+    """Say of the files that were not joined which session they are of; return of how many.
+
+    Files without one are looked at while they are new, and again whenever images arrived after ``since``.
+    """
+    c, f, m, b = tables.capture.c, tables.source_file.c, tables.measurement.c, tables.belonging.c
+    joined = select(tables.match.c.capture_id)
+    query = (
+        select(c.id, m.document)
+        .join(tables.source_file)
+        .join(tables.measurement)
+        .where(f.first_seen_at > now - _PLACED_WITHIN, c.id.not_in(joined), c.id.not_in(select(b.capture_id)))
+        .order_by(c.id, m.number)
+    )
+    with database.read() as connection:
+        grown = select(func.max(tables.study.c.last_arrival_at))
+        last: datetime | None = connection.execute(grown).scalar()
+        if last is None or last < since:
+            query = query.where(c.since_at > since)
+        last_of_each = {row.id: documents.to_measurement(row.document) for row in connection.execute(query)}
+    placed = 0
+    for capture_id, measurement in last_of_each.items():
+        decision = decide(measurement, [k.series for k in find_candidates(database, index_keys(measurement))])
+        if decision.study_uid is None:
+            continue
+        with database.write() as connection:
+            study_id = select(tables.study.c.id).where(tables.study.c.study_uid == decision.study_uid)
+            connection.execute(delete(tables.belonging).where(b.capture_id == capture_id))
+            values = {"capture_id": capture_id, "study_id": connection.execute(study_id).scalar_one()}
+            connection.execute(insert(tables.belonging).values(values))
+        placed += 1
+    return placed
+
+
+def sessions(connection: Connection, *, now: datetime, project: str | None = None, limit: int = 50) -> list[Row]:
+    """Return the sessions that grew last, each with its badge and counts; of one project where given."""
+    s, d = tables.study.c, tables.delivery.c
+    query = select(s.id).order_by(desc(s.last_arrival_at), desc(s.id)).limit(limit)
+    if project is not None:
+        query = query.where(s.id.in_(select(d.study_id).where(d.kind == "dicom", d.project == project)))
+    return _sessions(connection, connection.execute(query).scalars().all(), now)
+
+
+def session(connection: Connection, label: str, *, now: datetime) -> list[Row]:
+    """Return every session of this label (or of this id in an archive), with its measurements and series.
+
+    Raises:
+        NotFound: there is none.
+    """
+    s, d = tables.study.c, tables.delivery.c
+    named = or_(d.session == label, d.experiment == label)
+    ids = connection.execute(select(s.id).join(tables.delivery).where(named).distinct().order_by(s.id)).scalars().all()
+    if not ids:
+        raise NotFound(f"There is no session {label!r}; `kspace sessions` lists those there are.")
+    found = _sessions(connection, ids, now)
+    for row in found:
+        row["series"] = _series(connection, row["study_id"])
+        of_series = {one["series_uid"]: one["number"] for one in row["series"]}
+        row["measurements"] = _measurements(connection, row.pop("raw"), of_series)
+    return found
+
+
+def homeless(connection: Connection, *, now: datetime) -> Row:
+    """Return how the raw files stand that no session of images is known for, wanted or not."""
+    c = tables.capture.c
+    known = [tables.match.c.capture_id, tables.belonging.c.capture_id]
+    raw = _raw(connection, *(c.id.not_in(select(column)) for column in known), study=None, now=now)
+    standing, counts = badge(one["standing"] for one in raw)
+    return {"badge": standing, "counts": counts, "raw": raw}
+
+
+def _sessions(connection: Connection, ids: Sequence[int], now: datetime) -> list[Row]:
+    s, d, i = tables.study.c, tables.delivery.c, tables.instance.c
+    study_of = case((tables.match.c.study_id.is_not(None), tables.match.c.study_id), else_=tables.belonging.c.study_id)
+    raw = _raw(connection, study_of.in_(ids), study=study_of, now=now)
+    dicom = select(d.study_id, d.destination, d.project, d.session, d.experiment, d.state, d.reason)
+    images = [dict(r) for r in connection.execute(dicom.where(d.kind == "dicom", d.study_id.in_(ids))).mappings()]
+    received = (
+        select(tables.series.c.study_id, func.count(tables.series.c.id.distinct()), func.count(i.id))
+        .outerjoin(tables.instance)
+        .where(tables.series.c.study_id.in_(ids))
+        .group_by(tables.series.c.study_id)
+    )
+    counts = {study: (series, instances) for study, series, instances in connection.execute(received)}
+    studies = {r.id: r for r in connection.execute(select(s.id, s.study_uid, s.document).where(s.id.in_(ids)))}
+    return [_session(studies[study], raw, images, counts.get(study, (0, 0))) for study in ids]
+
+
+def _session(study: Any, raw: list[Row], images: list[Row], received: tuple[int, int]) -> Row:  # noqa: ANN401 -- a row
+    mine = [one for one in raw if one["study_id"] == study.id]
+    sent = [one for one in images if one["study_id"] == study.id]
+    of_images = standing_of_images([DeliveryState(one["state"]) for one in sent])
+    standing, _ = badge([of_images, *(one["standing"] for one in mine)])
+    return {
+        "study_id": study.id,
+        "study_uid": study.study_uid,
+        "date": study.document["date"],
+        "sessions": [
+            {k: one[k] for k in ("destination", "project", "session", "experiment", "state", "reason")} for one in sent
+        ],
+        "badge": Standing.COMPLETE if standing is Standing.NOT_WANTED else standing,
+        "images": of_images,
+        "series_received": received[0],
+        "instances_received": received[1],
+        "counts": badge(one["standing"] for one in mine)[1],
+        "raw": mine,
+    }
+
+
+def _raw(
+    connection: Connection, *where: ColumnElement[bool], study: ColumnElement[int] | None, now: datetime
+) -> list[Row]:
+    """Return raw files with how each stands; ``study`` is the column that tells whose they are."""
+    c, f, d = tables.capture.c, tables.source_file.c, tables.delivery.c
+    latest = select(func.max(tables.match.c.id)).group_by(tables.match.c.capture_id)
+    columns = [c.id, c.state, c.reason, c.failures, c.manifest.is_not(None).label("is_packed"), c.sha256]
+    columns += [f.scanner, f.path, f.size, f.gone_at, f.first_seen_at, tables.match.c.series_uid]
+    query: Select[Any] = (
+        select(*columns, *([study.label("study_id")] if study is not None else []))
+        .join(tables.source_file)
+        .outerjoin(tables.match, (tables.match.c.capture_id == c.id) & tables.match.c.id.in_(latest))
+        .outerjoin(tables.belonging)
+        .where(*where)
+        .order_by(c.id)
+    )
+    rows = [dict(row) for row in connection.execute(query).mappings()]
+    sent = select(d.capture_id, d.destination, d.state, d.held_code, d.place, d.verified_at, d.reason)
+    ids = [row["id"] for row in rows] if study is not None else []  # without a study nothing was planned
+    deliveries = [dict(row) for row in connection.execute(sent.where(d.capture_id.in_(ids))).mappings()]
+    for row in rows:
+        row["deliveries"] = [one for one in deliveries if one["capture_id"] == row["id"]]
+        row["standing"] = standing_of_raw(_facts(row, row["deliveries"]), now=now)
+    return rows
+
+
+def _facts(row: Row, sent: Collection[Row]) -> RawFacts:
+    return RawFacts(
+        state=CaptureState(row["state"]),
+        is_packed=row["is_packed"],
+        is_gone=row["gone_at"] is not None,
+        failures=row["failures"],
+        first_seen_at=row["first_seen_at"],
+        held_codes=[one["held_code"] for one in sent if one["state"] == DeliveryState.HELD],
+    )
+
+
+def _series(connection: Connection, study_id: int) -> list[Row]:
+    s, i = tables.series.c, tables.instance.c
+    query = (
+        select(s.series_uid, s.number, s.protocol, s.document, func.count(i.id).label("instances"))
+        .outerjoin(tables.instance)
+        .where(s.study_id == study_id)
+        .group_by(s.id)
+        .order_by(s.number, s.id)
+    )
+    rows = connection.execute(query).all()
+    return [
+        {
+            "series_uid": row.series_uid,
+            "number": row.number,
+            "protocol": row.protocol,
+            "description": row.document["description"],
+            "instances": row.instances,
+        }
+        for row in rows
+    ]
+
+
+def _measurements(connection: Connection, raw: list[Row], of_series: dict[str, int | None]) -> list[Row]:
+    m = tables.measurement.c
+    query = select(m.capture_id, m.document).where(m.capture_id.in_([one["id"] for one in raw])).order_by(m.number)
+    told = {capture_id: documents.to_measurement(document) for capture_id, document in connection.execute(query)}
+    for one in raw:
+        found = told.get(one["id"])
+        one |= {
+            "mid": found and found.mid,
+            "protocol": found and found.protocol,
+            "first_tick": found.ticks[0] if found and found.ticks else None,
+            "series": of_series.get(one.pop("series_uid")),
+        }
+    return sorted(raw, key=lambda one: (one["first_tick"] is None, one["first_tick"], one["mid"] or 0))
