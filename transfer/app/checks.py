@@ -14,9 +14,11 @@ import psutil
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from kspace.errors import KspaceError
+from kspace.errors import BadInput, KspaceError
+from transfer.app.probing import scratch_projects, standing
 from transfer.app.wiring import Box
 from transfer.destinations import DicomArchive
+from transfer.destinations.probing import Probed
 
 _CLOCK_S = 60.0
 
@@ -28,10 +30,15 @@ class Finding:
     what: str
     is_right: bool
     said: str
+    warns: bool = False
+    """It works, and a person should know or change it all the same."""
 
 
-def run_checks(box: Box) -> Iterator[Finding]:
-    """Try everything the configuration names; nothing on the scanner's side is touched but by reading."""
+def run_checks(box: Box, *, destination: str | None = None) -> Iterator[Finding]:
+    """Try everything the configuration names, or one destination alone; the scanner's side is only read."""
+    if destination is not None:
+        yield from _destinations(box, destination)
+        return
     yield from _spool(box)
     yield from _sources(box)
     yield from _destinations(box)
@@ -62,12 +69,21 @@ def _sources(box: Box) -> Iterator[Finding]:
             yield Finding(f"source {name}", is_right=False, said=str(error))
 
 
-def _destinations(box: Box) -> Iterator[Finding]:
-    for name, archive in box.archives().items():
+def _destinations(box: Box, only: str | None = None) -> Iterator[Finding]:
+    archives = box.archives()
+    if only is not None and only not in archives:
+        raise BadInput(f"No destination is called {only!r}; see [[destination]] in the configuration.")
+    for name, archive in archives.items():
+        if only not in {None, name}:
+            continue
         try:
             yield Finding(f"destination {name}", is_right=True, said=archive.check())
             yield _clock(name, archive.server_date())
             yield from _privacy(box, name, archive)
+            if isinstance(archive, Probed):
+                is_known, said = standing(box, name, archive.server())
+                yield Finding(f"probe of {name}", is_right=True, said=said, warns=not is_known)
+                yield from _powers(box, name, archive)
         except KspaceError as error:
             yield Finding(f"destination {name}", is_right=False, said=str(error))
 
@@ -85,6 +101,19 @@ def _privacy(box: Box, name: str, archive: Any) -> Iterator[Finding]:  # noqa: A
             site, own = ("on" if is_on else "off" for is_on in archive.scripts(project))
             said += f"; the archive's scripts, which touch images only: site {site}, project {own}"
         yield Finding(f"privacy of {project} in {name}", is_right=True, said=said)
+
+
+def _powers(box: Box, name: str, archive: Probed) -> Iterator[Finding]:
+    """Warn of an account that may do more than it must: what it holds, a thief of its password holds."""
+    powers = archive.powers()
+    if powers.offices:
+        said = f"the account is {' and '.join(powers.offices)} there; the member role in its projects is enough"
+        yield Finding(f"account at {name}", is_right=True, said=said, warns=True)
+        return
+    named = {rule.project for rule in box.config.rule} | scratch_projects(box, name)
+    if beyond := sorted(powers.projects - named):
+        said = f"the account may write to projects that no rule names: {', '.join(beyond)}; take that right away"
+        yield Finding(f"account at {name}", is_right=True, said=said, warns=True)
 
 
 def _clock(name: str, date: str | None) -> Finding:

@@ -13,6 +13,7 @@ from pynetdicom import AE
 from kspace.clock import Clock
 from kspace.errors import KspaceError
 from transfer.app.practice import RAW_FILES, RawFile, write_practice_scanner
+from transfer.app.probing import run_probe
 from transfer.app.wiring import Box
 from transfer.catalog import lists
 from transfer.config import load_config
@@ -106,6 +107,11 @@ class Demonstration:
                 part.start()
                 self._open.callback(part.stop)
             yield self
+
+    def probe(self) -> tuple[int, int]:
+        """Ask the archive how it behaves, so that its own digests may be relied on; return questions and surprises."""
+        profile = run_probe(self.box, "sandbox", project="SCRATCH", tell=lambda _: None)
+        return len(profile.answers), sum(not answer.is_as_known for answer in profile.answers)
 
     def send_dicom(self) -> int:
         """Send the practice scanner's images by C-STORE (PS3.4, annex B) and return how many were accepted."""

@@ -19,8 +19,10 @@ from kspace.sources.limiting import LimitedSource, Limiter
 from transfer import destinations
 from transfer.app.staging import stages
 from transfer.catalog.database import Database
+from transfer.catalog.probes import facts_of
 from transfer.catalog.store import Store
 from transfer.config import Config, settings_of
+from transfer.destinations.probing import Probed
 from transfer.engine import Engine, Feed, Stage
 from transfer.feeds.find import find
 from transfer.feeds.place import Placing
@@ -70,10 +72,14 @@ class Box:
     def archives(self) -> dict[str, Any]:
         """Return every destination by its name."""
         known = plugins(destinations)
-        return {
+        built = {
             given["name"]: known[given["kind"]].build(settings_of(destinations, given))
             for given in self.config.destination
         }
+        for name, archive in built.items():
+            if isinstance(archive, Probed):
+                archive.believe(partial(facts_of, self.database, name, clock=self.clock))
+        return built
 
     def store(self) -> Store:
         """Return the catalog's queue as this machine sees it."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from kspace.records import Audit, Measurement, Part
 from transfer.catalog import documents, tables
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
+from transfer.catalog.probes import set_body_limit
 from transfer.records import (
     Archived,
     Changed,
@@ -171,10 +172,7 @@ def _(result: SendAgain, connection: Connection, row: RowMapping, at: datetime) 
 @save.register
 def _(result: CutAgain, connection: Connection, row: RowMapping, at: datetime) -> Columns:
     _set_parts(connection, row["id"], result.parts)
-    of_this = tables.body_limit.c.destination == row["destination"]
-    connection.execute(delete(tables.body_limit).where(of_this))
-    values = {"destination": row["destination"], "bytes": result.limit, "at": at}
-    connection.execute(insert(tables.body_limit).values(values))
+    set_body_limit(connection, row["destination"], result.limit, at)
     return {"reason": f"A part was refused as too large (413); cut anew into {len(result.parts)} parts."}
 
 

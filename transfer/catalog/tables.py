@@ -247,6 +247,19 @@ part = Table(
     Column("sha256", String(64), nullable=False),
 )
 
+probe = Table(
+    "probe",
+    metadata,
+    _id(),
+    Column("destination", String(64), nullable=False, index=True),
+    Column("server", Text, nullable=False),
+    Column("project", String(64), nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("answers", JSON, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+"""What probes of a destination found, for each version and address; the newest of one counts."""
+
 body_limit = Table(
     "body_limit",
     metadata,

@@ -28,6 +28,7 @@ from transfer.sandbox.site import Site
 from transfer.sandbox.siteinfo import SiteInfo
 from transfer.sandbox.store import Store
 from transfer.sandbox.tables import status_page
+from transfer.sandbox.usercache import UserCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +75,7 @@ def build_app(site: Site) -> ASGIApp:
         Route("/data/services/import", imports.post, methods=["POST"]),
         Route("/data/services/refresh/catalog", archive.refresh, methods=["POST"]),
         *prearchive.routes(),
+        *UserCache(site).routes(),
         *(Route(f"/data/{x}{{path:path}}", prearchive.settled(archive.handle), methods=METHODS) for x in ARCHIVE),
     ]
     gates = [

@@ -1,6 +1,7 @@
 """Everything below ``/data`` and ``/data/archive`` that names a project, subject, experiment or scan."""
 
 from typing import Literal
+from xml.etree import ElementTree as ET
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -8,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from transfer.sandbox.addressing import Address, parse, raw_path
-from transfer.sandbox.catalogs import Catalogs, md5_of
+from transfer.sandbox.bodies import content_type
+from transfer.sandbox.catalogs import Catalogs
 from transfer.sandbox.changes import Changes
 from transfer.sandbox.files import Files
 from transfer.sandbox.finding import find_item, find_resource
@@ -36,6 +38,8 @@ class Archive:
             self._demand_reason(request)
         if request.method in {"PUT", "POST"} and address.path is not None:
             return await self._uploads.put(request, address)
+        if request.method in {"PUT", "POST"} and address.resource is None and content_type(request).endswith("/xml"):
+            _demand_well_formed(await request.body())
         return await run_in_threadpool(self._answer, request, address)
 
     def _demand_reason(self, request: Request) -> None:
@@ -142,8 +146,16 @@ class Archive:
         if "checksum" in asked:
             for entry in catalog.entries.values():
                 if (folder / entry.name).exists():
-                    entry.digest = md5_of(folder / entry.name)
+                    entry.digest = self._site.digest(folder / entry.name)
         if asked & {"append", "delete", "checksum"}:
             self._catalogs.write(catalog)
         if "populateStats" in asked:
             count_files(self._site, resource, catalog=catalog)
+
+
+def _demand_well_formed(document: bytes) -> None:
+    """Refuse (422) a document that is no XML; what it says of an item is not taken over."""
+    try:
+        ET.fromstring(document)  # noqa: S314 -- only whether it can be read
+    except ET.ParseError as error:
+        raise HTTPException(422, "The document is not well-formed.") from error

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from transfer.sandbox.catalogs import Catalogs, Entry, md5_of
+from transfer.sandbox.catalogs import Catalogs, Entry
 from transfer.sandbox.dicomfile import label_of
 from transfer.sandbox.site import Site
 from transfer.sandbox.store import Item
@@ -120,7 +120,7 @@ class Archiver:
             path = folder / name
             if (waiting / name).exists():
                 (waiting / name).replace(path)
-            digest = md5_of(path) if self._site.checksums else ""
+            digest = self._site.digest(path) if self._site.checksums else ""
             uid, size = fields["sop_uid"], path.stat().st_size
             catalog.entries[name] = Entry(
                 name=name, size=size, digest=digest, format="DICOM", content="RAW", instance_uid=uid

@@ -1,6 +1,7 @@
 """Resources and their files: lists, catalogs, downloads, deletion. Source: FileList, CatalogResource(List)."""
 
 import os
+import re
 import shutil
 import tarfile
 import tempfile
@@ -22,6 +23,8 @@ from transfer.sandbox.store import Item, lineage
 from transfer.sandbox.tables import flag, number, plain, table, variant
 from transfer.sandbox.uploads import count_files, file_name
 
+INSIDE = re.compile(r"\.(?:zip|jar|rar|ear|gar|mrb)(?:!/?|/)", re.IGNORECASE)
+"""Where a path goes on inside a stored archive."""
 FILE_COLUMNS = (
     "Name", "Size", "URI", "collection", "file_tags", "file_format", "file_content", "cat_ID", "digest",
 )  # fmt: skip
@@ -101,6 +104,8 @@ class Files:
         items = find_items(self._site, caller(request), steps=address.steps, is_get=request.method == "GET")
         resources = [r for item in items for r in self._resources(item, address.resource)]
         path = file_name(address.path or "")
+        if packed_at := INSIDE.search(path):
+            return self._unpacked(resources, name=path[: packed_at.start() + 4], entry=path[packed_at.end() :])
         found = self._entries(request, resources, path=path)
         if path and not path.endswith("/"):
             return self._download(request, resources, name=path)
@@ -162,6 +167,20 @@ class Files:
             path = path if path.exists() else path.with_name(path.name + ".gz")
             if path.is_file():
                 return _file(request, path)
+        raise HTTPException(404, "Unable to find matching file.")
+
+    def _unpacked(self, resources: list[Item], *, name: str, entry: str) -> Response:
+        """Return an entry of a stored archive; 415 where the archive cannot be read."""
+        for resource in resources:
+            path = self._site.folder(resource) / name
+            if path.is_file():
+                try:
+                    with zipfile.ZipFile(path) as archive:
+                        return Response(archive.read(entry), media_type="application/octet-stream")
+                except zipfile.BadZipFile as error:
+                    raise HTTPException(415, "The archive cannot be read.") from error
+                except KeyError as error:
+                    raise HTTPException(404, "Unable to find matching file.") from error
         raise HTTPException(404, "Unable to find matching file.")
 
     def _archive(self, request: Request, found: list[tuple[Item, Entry]], *, packed: str) -> Response:

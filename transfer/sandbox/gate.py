@@ -25,7 +25,7 @@ class Gate:
     """Finds the caller and puts the session into ``scope["login"]`` (None where an open URL needs none).
 
     Source: XnatBasicAuthenticationFilter, XnatAuthenticationEntryPoint, XnatExpiredPasswordFilter (the cookie),
-    SecureAction#isCsrfTokenOk.
+    XnatInitCheckFilter, SecureAction#isCsrfTokenOk.
     """
 
     def __init__(self, app: ASGIApp, *, guard: Guard, settings: SandboxSettings) -> None:
@@ -43,6 +43,7 @@ class Gate:
                 login = fresh = self._guard.open(self._guard.check(*basic))
             elif basic := _basic(request):
                 self._guard.check(*basic)
+            self._refuse_early(login)
             _refuse_forged(request, login)
         except HTTPException as refused:
             await self._refuse(request, refused)(scope, receive, send)
@@ -64,6 +65,13 @@ class Gate:
             await send(message)
 
         return send_more
+
+    def _refuse_early(self, login: Login | None) -> None:
+        """Refuse (403) an expired password, and everybody on a site that is not set up."""
+        if login and login.user.is_expired:
+            raise HTTPException(403, "Your password has expired. Please update it by logging into the web interface.")
+        if login and not self._settings.is_initialized:
+            raise HTTPException(403, "The site has not been initialized.")
 
     def _refuse(self, request: Request, refused: HTTPException) -> Response:
         page = status_page(refused.status_code, refused.detail)

@@ -124,7 +124,7 @@ class Guard:
 
     def role(self, user: User, project: Item | None) -> str:
         """Return a user's role in a project, "" for none; admins own every project."""
-        if user.admin:
+        if user.admin or user.data_admin:
             return "owner"
         rows = self._store.run("SELECT role FROM role WHERE project=? AND user=?", project and project.ident, user.name)
         return rows[0][0] if rows else ""

@@ -62,7 +62,11 @@ class Prearchive:
         return await run_in_threadpool(self.waiting, request, request.path_params.get("project"))
 
     async def _on_session(self, request: Request) -> Response:
-        session = self.find(request, "{project}/{timestamp}/{folder}".format(**request.path_params))
+        path, project = "{project}/{timestamp}/{folder}".format(**request.path_params), request.path_params["project"]
+        is_orphan = project != "Unassigned" and self._site.store.find("project", project) is None
+        if is_orphan and self._site.store.find("prearchive", path):
+            raise HTTPException(410, "The project of the prearchive session is gone.")
+        session = self.find(request, path)
         answers = {"POST": self.act, "DELETE": self.delete}
         return await run_in_threadpool(answers.get(request.method, self.show), request, session)
 
@@ -114,7 +118,7 @@ class Prearchive:
     def waiting(self, request: Request, project: str | None) -> Response:
         """Return the sessions waiting; 403 without read access to the project named."""
         user, tag = caller(request), request.query_params.get("tag")
-        if tag and not user.admin:
+        if tag and not (user.admin or user.data_admin):
             raise HTTPException(403, "Only data administrators search the prearchive by tag.")
         rows = []
         for session in self._site.store.every("prearchive"):
@@ -234,6 +238,8 @@ class Prearchive:
                 raise HTTPException(409, str(conflict)) from conflict
         if not found:
             raise HTTPException(400, "Unknown prearchive path.")
+        if len(found) == 1 and (flag(query.get("redirect")) or flag(query.get("auto-archive"))):
+            return plain(found[0], 303, location=found[0])
         return Response("".join(f"{u}\r\n" for u in found), media_type="text/uri-list")
 
     def _demand_edit(self, request: Request, project: str) -> None:

@@ -19,6 +19,10 @@ class User(_Frozen):
     name: str
     password: str
     admin: bool = False
+    data_admin: bool = False
+    """Owns every project without administering the site (ALL_DATA_ADMIN)."""
+    is_expired: bool = False
+    """The password has expired: 403 for everything (XnatExpiredPasswordFilter)."""
     read_only: bool = False
     roles: dict[str, Role] = Field(default_factory=dict)
 
@@ -73,14 +77,21 @@ class SandboxSettings(_Frozen):
     """The XNAT version whose behaviour is followed, as ``/xapi/siteConfig/buildInfo`` says it."""
     users: tuple[User, ...] = (
         User(name="admin", password="admin", admin=True),  # noqa: S106 -- a demonstration
-        User(name="relay", password="relay", roles={"DEMO": "member"}),  # noqa: S106 -- the same
+        User(name="relay", password="relay", roles={"DEMO": "member", "SCRATCH": "member"}),  # noqa: S106 -- the same
         User(name="reader", password="reader", roles={"DEMO": "collaborator"}),  # noqa: S106 -- the same
     )
     has_script: bool = False
     """Whether the site says that it anonymises incoming images."""
-    projects: tuple[Project, ...] = (Project(id="DEMO", name="Demonstration", prearchive_code=4),)
+    projects: tuple[Project, ...] = (
+        Project(id="DEMO", name="Demonstration", prearchive_code=4),
+        Project(id="SCRATCH", name="For probes"),
+    )
+    is_initialized: bool = True
+    """False: an administrator has not set the site up yet, and Basic gets 403 (XnatInitCheckFilter)."""
     checksums: bool = True
     """XNAT's site preference: catalogue the MD5 of every stored file."""
+    digest_mb_per_s: float | None = None
+    """How fast the MD5 is taken; None: as fast as it goes."""
     session_timeout_s: float = 900.0
     max_sessions: int = 1000
     max_failed_logins: int = 20

@@ -1,5 +1,6 @@
 """What every part of the sandbox shares: the store, the guard, the faults, and where files lie."""
 
+import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from transfer.sandbox.catalogs import md5_of
 from transfer.sandbox.faults import Mischief
 from transfer.sandbox.guard import Guard, Right
 from transfer.sandbox.settings import SandboxSettings, User
@@ -54,6 +56,12 @@ class Site:
         finally:
             with self.store.lock:
                 self.at_work.subtract(sessions)
+
+    def digest(self, path: Path) -> str:
+        """Return the MD5 of a stored file, taken no faster than the settings say (CatalogUtils#getHash)."""
+        if self.settings.digest_mb_per_s:
+            threading.Event().wait(path.stat().st_size / 1e6 / self.settings.digest_mb_per_s)
+        return md5_of(path)
 
     @property
     def scratch(self) -> Path:

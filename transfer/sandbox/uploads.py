@@ -5,6 +5,7 @@ Source: FileList#handlePut, #handlePost; CatalogUtils#storeCatalogEntry; FileWri
 
 import gzip
 import json
+import re
 import shutil
 import tarfile
 import zipfile
@@ -21,13 +22,14 @@ from starlette.responses import HTMLResponse, Response
 
 from transfer.sandbox.addressing import Address
 from transfer.sandbox.bodies import demand_length, is_in_body, receive_raw
-from transfer.sandbox.catalogs import Catalog, Catalogs, Entry, md5_of
+from transfer.sandbox.catalogs import Catalog, Catalogs, Entry
 from transfer.sandbox.finding import find_item, find_resource
 from transfer.sandbox.multipart import Form, receive_form
 from transfer.sandbox.site import Site, caller
 from transfer.sandbox.store import Item
 from transfer.sandbox.tables import flag, plain
 
+_MAX_INT = 2**31 - 1
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".gz")
 
 
@@ -58,6 +60,7 @@ class Uploads:
         200 with an empty body where it is stored, and also where the caller may read but not edit (trap 2b); 200
         with ``{"duplicates": [..]}`` where the file is there already and ``overwrite`` was not asked for (trap 2a).
         """
+        _demand_small_offsets(request)
         item = await run_in_threadpool(find_item, self._site, caller(request), steps=address.steps)
         if not self._site.guard.may(caller(request), "edit", item=item):
             return plain()
@@ -155,7 +158,7 @@ class Uploads:
         if self._site.checksums:
             for entry in catalog.entries.values():
                 if not entry.digest and (folder / entry.name).exists():
-                    entry.digest = md5_of(folder / entry.name)
+                    entry.digest = self._site.digest(folder / entry.name)
         self._catalogs.write(catalog)
         if flag(query.get("update-stats"), default=True):
             count_files(self._site, resource, catalog=catalog)
@@ -166,6 +169,12 @@ def count_files(site: Site, resource: Item, *, catalog: Catalog) -> None:
     resource.fields["file_count"] = str(len(catalog.entries))
     resource.fields["file_size"] = str(sum(entry.size for entry in catalog.entries.values()))
     site.store.save(resource)
+
+
+def _demand_small_offsets(request: Request) -> None:
+    """Fail (500) on a Content-Range beyond 31 bits: it is parsed, though never used (Restlet RangeUtils)."""
+    if any(int(number) > _MAX_INT for number in re.findall(r"\d+", request.headers.get("content-range", ""))):
+        raise HTTPException(500, "java.lang.NumberFormatException")
 
 
 def _duplicates(names: list[str]) -> Response:

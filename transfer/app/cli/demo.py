@@ -43,6 +43,8 @@ def demo(
                 f"Archive: the sandbox at {demonstration.url} (behaves like an XNAT, and is none)", soft_wrap=True
             )
             console.print(f"Scanner: a share with {len(RAW_FILES)} raw files, and their DICOM")
+            asked, surprises = demonstration.probe()
+            console.print(f"Probe:   {asked} questions to the archive, {surprises} answered unlike a known XNAT")
             accepted = demonstration.send_dicom()
             console.print(f"C-STORE: {accepted} images sent to the relay's DICOM listener, all accepted")
             with Live(console=console, refresh_per_second=8, transient=True) as live:

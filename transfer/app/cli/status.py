@@ -6,6 +6,7 @@ import typer
 from rich.table import Table
 
 from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, console, open_box, print_json
+from transfer.app.probing import standing
 from transfer.catalog import lists
 
 
@@ -24,12 +25,16 @@ def status(
         counts = lists.counts(connection)
         alerts = lists.alerts(connection)
         captures = lists.captures(connection, state=state, limit=limit)
+    known = {d["name"]: standing(box, d["name"]) for d in box.config.destination}
+    careful = {name: said for name, (is_known, said) in known.items() if not is_known}
     box.close()
     if as_json:
-        print_json({"counts": counts, "alerts": alerts, "captures": captures})
+        print_json({"counts": counts, "alerts": alerts, "unprobed": careful, "captures": captures})
         return
     for alert in alerts:
         console.print(f"[bold]{alert['severity'].upper()}[/] {alert['text']}", highlight=False)
+    for name, said in careful.items():
+        console.print(f"Destination {name}: {said}", highlight=False, soft_wrap=True)
     summary = ", ".join(f"{n} {s}" for s, n in sorted(counts["capture"].items())) or "nothing yet"
     console.print(f"Captures: {summary}", highlight=False)
     table = Table("ID", "File", "Protocol", "State", "Why")

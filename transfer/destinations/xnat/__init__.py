@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kspace.registry import Plugin
+from transfer.destinations.probing import Answer, Powers, Profile
+from transfer.destinations.xnat.account import powers
 from transfer.destinations.xnat.client import XnatClient, XnatSettings
+from transfer.destinations.xnat.probe import probe
 from transfer.destinations.xnat.raw import XnatRaw
 from transfer.destinations.xnat.sessions import XnatSessions
 
@@ -20,6 +23,15 @@ class Xnat(XnatRaw, XnatSessions):
     def believe(self, known: Callable[[str], Mapping[str, Any] | None]) -> None:
         """Let it rely on what a probe of its `server` found; ``known`` returns the facts of one, if there was one."""
         self._known = known
+
+    def probe(self, *, project: str, tell: Callable[[Answer], None]) -> Profile:
+        """Ask how this XNAT behaves (transfer/destinations/xnat/questions.py)."""
+        size = self._settings.part_bytes
+        return probe(self._client, server=self.server(), project=project, part_bytes=size, tell=tell)
+
+    def powers(self) -> Powers:
+        """Return what the account may do."""
+        return powers(self._client)
 
     def check(self) -> str:
         """Sign in and return one line about the server."""

@@ -250,6 +250,18 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_belonging_study_id"), "belonging", ["study_id"], unique=False)
     op.create_table(
+        "probe",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("destination", sa.String(length=64), nullable=False),
+        sa.Column("server", sa.Text(), nullable=False),
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("answers", sa.JSON(), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_probe")),
+    )
+    op.create_index(op.f("ix_probe_destination"), "probe", ["destination"], unique=False)
+    op.create_table(
         "body_limit",
         sa.Column("destination", sa.String(length=64), nullable=False),
         sa.Column("bytes", sa.BigInteger(), nullable=False),
