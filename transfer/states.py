@@ -26,6 +26,8 @@ class DeliveryState(StrEnum):
     SENT = "sent"
     VERIFIED = "verified"
     HELD = "held"
+    WITHDRAWN = "withdrawn"
+    """A person linked the capture elsewhere; what the archive holds of it stays there for its owner to remove."""
 
 
 class Kind(StrEnum):
@@ -45,18 +47,19 @@ TRANSITIONS: Final[dict[type, dict[State, frozenset[State]]]] = {
         _C.SETTLED: frozenset({_C.PACKED, _C.SKIPPED, _C.FOUND, _C.HELD}),
         _C.SKIPPED: frozenset({_C.FOUND}),
         _C.PACKED: frozenset({_C.MATCHED, _C.HELD}),
-        _C.MATCHED: frozenset({_C.PLANNED, _C.RELEASED, _C.FOUND, _C.HELD}),
-        _C.PLANNED: frozenset({_C.DELIVERED, _C.HELD}),
-        _C.DELIVERED: frozenset({_C.RETIRED, _C.PLANNED, _C.HELD}),
+        _C.MATCHED: frozenset({_C.PLANNED, _C.RELEASED, _C.FOUND, _C.MATCHED, _C.HELD}),
+        _C.PLANNED: frozenset({_C.DELIVERED, _C.MATCHED, _C.HELD}),
+        _C.DELIVERED: frozenset({_C.RETIRED, _C.PLANNED, _C.MATCHED, _C.HELD}),
         _C.RETIRED: frozenset(),
         _C.RELEASED: frozenset(),
         _C.HELD: frozenset({_C.FOUND, _C.SETTLED, _C.PACKED, _C.MATCHED, _C.PLANNED, _C.DELIVERED}),
     },
     _D: {
-        _D.QUEUED: frozenset({_D.QUEUED, _D.SENT, _D.HELD}),
-        _D.SENT: frozenset({_D.VERIFIED, _D.QUEUED, _D.HELD}),
-        _D.VERIFIED: frozenset({_D.VERIFIED, _D.QUEUED, _D.HELD}),
-        _D.HELD: frozenset({_D.QUEUED, _D.SENT, _D.VERIFIED}),
+        _D.QUEUED: frozenset({_D.QUEUED, _D.SENT, _D.HELD, _D.WITHDRAWN}),
+        _D.SENT: frozenset({_D.VERIFIED, _D.QUEUED, _D.HELD, _D.WITHDRAWN}),
+        _D.VERIFIED: frozenset({_D.VERIFIED, _D.QUEUED, _D.HELD, _D.WITHDRAWN}),
+        _D.HELD: frozenset({_D.QUEUED, _D.SENT, _D.VERIFIED, _D.WITHDRAWN}),
+        _D.WITHDRAWN: frozenset({_D.QUEUED}),
     },
 }
 """Per kind of state, since "held" is a word of both: ``TRANSITIONS[type(before)][before]``."""

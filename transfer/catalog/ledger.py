@@ -25,7 +25,7 @@ def place(database: Database, *, now: datetime, since: datetime) -> int:
     Files without one are looked at while they are new, and again whenever images arrived after ``since``.
     """
     c, f, m, b = tables.capture.c, tables.source_file.c, tables.measurement.c, tables.belonging.c
-    joined = select(tables.match.c.capture_id)
+    joined = select(tables.match.c.capture_id).where(tables.match.c.undone_at.is_(None))
     query = (
         select(c.id, m.document)
         .join(tables.source_file)
@@ -84,8 +84,9 @@ def session(connection: Connection, label: str, *, now: datetime) -> list[Row]:
 def homeless(connection: Connection, *, now: datetime) -> Row:
     """Return how the raw files stand that no session of images is known for, wanted or not."""
     c = tables.capture.c
-    known = [tables.match.c.capture_id, tables.belonging.c.capture_id]
-    raw = _raw(connection, *(c.id.not_in(select(column)) for column in known), study=None, now=now)
+    joined = select(tables.match.c.capture_id).where(tables.match.c.undone_at.is_(None))
+    placed = select(tables.belonging.c.capture_id)
+    raw = _raw(connection, c.id.not_in(joined), c.id.not_in(placed), study=None, now=now)
     standing, counts = badge(one["standing"] for one in raw)
     return {"badge": standing, "counts": counts, "raw": raw}
 
@@ -133,7 +134,8 @@ def _raw(
 ) -> list[Row]:
     """Return raw files with how each stands; ``study`` is the column that tells whose they are."""
     c, f, d = tables.capture.c, tables.source_file.c, tables.delivery.c
-    latest = select(func.max(tables.match.c.id)).group_by(tables.match.c.capture_id)
+    matches = tables.match.c
+    latest = select(func.max(matches.id)).where(matches.undone_at.is_(None)).group_by(matches.capture_id)
     columns = [c.id, c.state, c.reason, c.failures, c.manifest.is_not(None).label("is_packed"), c.sha256]
     columns += [f.scanner, f.path, f.size, f.gone_at, f.first_seen_at, tables.match.c.series_uid]
     query: Select[Any] = (

@@ -48,8 +48,8 @@ def captures(
 def deliveries(connection: Connection, *, capture_id: int | None = None, kind: str | None = None) -> list[Row]:
     """Return deliveries with their study's UID, of one capture or of one kind where given."""
     d, s = tables.delivery.c, tables.study.c
-    columns = (d.id, d.kind, d.capture_id, d.destination, d.project, d.state, d.reason, d.place, d.experiment)
-    query = select(*columns, d.verified_at, s.study_uid).join(tables.study).order_by(d.id)
+    columns = (d.id, d.kind, d.capture_id, d.destination, d.project, d.state, d.reason, d.place, d.former_places)
+    query = select(*columns, d.experiment, d.verified_at, s.study_uid).join(tables.study).order_by(d.id)
     if capture_id is not None:
         query = query.where(d.capture_id == capture_id)
     if kind is not None:

@@ -151,7 +151,7 @@ def _match(connection: Connection, capture_id: int) -> Match | None:
         connection.execute(
             select(tables.match, s.study_uid)
             .join(tables.study)
-            .where(m.capture_id == capture_id)
+            .where(m.capture_id == capture_id, m.undone_at.is_(None))
             .order_by(desc(m.id))
             .limit(1)
         )

@@ -16,6 +16,7 @@ from transfer.records import (
     Changed,
     CutAgain,
     Joined,
+    NewDelivery,
     PackedUp,
     Planned,
     Released,
@@ -120,28 +121,33 @@ def _(result: Planned, connection: Connection, row: RowMapping, at: datetime) ->
     _set_choices(connection, row["id"], result.choices, at)
     m = tables.match.c
     study_id = connection.execute(
-        select(m.study_id).where(m.capture_id == row["id"]).order_by(m.id.desc()).limit(1)
+        select(m.study_id).where(m.capture_id == row["id"], m.undone_at.is_(None)).order_by(m.id.desc()).limit(1)
     ).scalar_one()
     for new in result.deliveries:
-        delivery_id = connection.execute(
-            insert(tables.delivery)
-            .values(
-                kind="raw",
-                capture_id=row["id"],
-                study_id=study_id,
-                destination=new.destination,
-                project=new.project,
-                state=DeliveryState.QUEUED,
-                since_at=at,
-                due_at=at,
-                machine=row["machine"],
-                lane=f"{new.destination}/{study_id}",
-            )
-            .returning(tables.delivery.c.id)
-        ).scalar_one()
+        delivery_id = _begin(connection, row, study_id, new, at)
         _set_parts(connection, delivery_id, new.parts)
         note(connection, at=at, actor=RELAY, subject="delivery", subject_id=delivery_id, verb="delivery.queued")
     return {"reason": None}
+
+
+def _begin(connection: Connection, row: RowMapping, study_id: int, new: NewDelivery, at: datetime) -> int:
+    """Begin a delivery, or begin one anew that was withdrawn."""
+    d = tables.delivery.c
+    of_this = (d.capture_id == row["id"]) & (d.study_id == study_id) & (d.destination == new.destination)
+    values = {"project": new.project, "state": DeliveryState.QUEUED, "since_at": at, "due_at": at, "reason": None}
+    again = update(tables.delivery).where(of_this, d.state == DeliveryState.WITHDRAWN).values(values).returning(d.id)
+    known: int | None = connection.execute(again).scalar()
+    if known is not None:
+        return known
+    first = {
+        "kind": "raw",
+        "capture_id": row["id"],
+        "study_id": study_id,
+        "destination": new.destination,
+        "machine": row["machine"],
+        "lane": f"{new.destination}/{study_id}",
+    }
+    return int(connection.execute(insert(tables.delivery).values(**values, **first).returning(d.id)).scalar_one())
 
 
 @save.register
@@ -209,7 +215,8 @@ def end_if_delivered(connection: Connection, capture_id: int, at: datetime, *, b
     """Move a PLANNED capture on if every delivery of it is verified; ``but_for`` is the one being verified now."""
     d, c = tables.delivery.c, tables.capture.c
     rows = connection.execute(select(d.id, d.state).where(d.capture_id == capture_id)).all()
-    if not rows or any(row.state != DeliveryState.VERIFIED and row.id != but_for for row in rows):
+    left = [row for row in rows if row.state != DeliveryState.WITHDRAWN]
+    if not left or any(row.state != DeliveryState.VERIFIED and row.id != but_for for row in left):
         return
     moved = connection.execute(
         update(tables.capture)

@@ -197,7 +197,9 @@ match = Table(
     Column("reason", Text, nullable=False),
     Column("actor", String(64), nullable=False),
     Column("at", Instant, nullable=False),
+    Column("undone_at", Instant),
 )
+"""The newest that was not undone counts."""
 
 belonging = Table(
     "belonging",
@@ -220,6 +222,7 @@ delivery = Table(
     Column("session", String(64)),
     *_work(),
     Column("place", Text),
+    Column("former_places", JSON),
     Column("experiment", String(64)),
     Column("verified_at", Instant),
     Column("doubted", JSON),

@@ -35,8 +35,8 @@ def test_only_retired_and_released_are_the_end():
     ("kinds", "states", "waits", "ends"),
     [
         ({Kind.CAPTURE}, CaptureState, CAPTURE_WAITS, ENDS),
-        ({Kind.RAW}, DeliveryState, {DeliveryState.HELD}, set()),
-        ({Kind.DICOM}, DeliveryState, DELIVERY_WAITS, set()),
+        ({Kind.RAW}, DeliveryState, {DeliveryState.HELD, DeliveryState.WITHDRAWN}, set()),
+        ({Kind.DICOM}, DeliveryState, {*DELIVERY_WAITS, DeliveryState.WITHDRAWN}, set()),
     ],
 )
 def test_every_state_is_left_by_a_stage_or_waits_for_something_named(kinds, states, waits, ends):

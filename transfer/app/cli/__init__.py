@@ -5,7 +5,21 @@ import sys
 import typer
 
 from kspace.errors import KspaceError
-from transfer.app.cli import check, demo, hold, inspect, restore, retry, sandbox, serve, sessions, show, status, verify
+from transfer.app.cli import (
+    check,
+    demo,
+    hold,
+    inspect,
+    link,
+    restore,
+    retry,
+    sandbox,
+    serve,
+    sessions,
+    show,
+    status,
+    verify,
+)
 
 app = typer.Typer(
     name="kspace",
@@ -23,6 +37,9 @@ app.command("status")(status.status)
 app.command("show")(show.show)
 app.command("sessions")(sessions.sessions)
 app.command("session")(sessions.session)
+app.command("review")(link.review)
+app.command("link")(link.link)
+app.command("unlink")(link.unlink)
 app.command("inspect")(inspect.inspect)
 app.command("retry")(retry.retry)
 app.command("hold")(hold.hold)

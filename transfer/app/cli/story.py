@@ -50,5 +50,6 @@ def _match(match: lists.Row) -> list[Line]:
 def _delivery(sent: lists.Row) -> list[Line]:
     said = [f"to {sent['destination']}/{sent['project']}: {sent['state']}"]
     said += [sent[key] for key in ("place", "reason") if sent[key]]
+    said += [f"lay at {place} before; its owner may remove it there" for place in sent["former_places"] or ()]
     said.append(f"{len(sent['parts'])} parts, {sum(p['size'] for p in sent['parts']):,} bytes")
     return [(f"d{sent['id']}" if first == 0 else "", text) for first, text in enumerate(said)]

@@ -1,0 +1,127 @@
+"""A person says which scan a raw file is of: before it is delivered, after it, and back again; nothing is lost."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dicom.synthetic import SyntheticSeries, write_session
+from tests.integration.relay import Relay, Running, free_port, make, measurement, send_until_taken, wait_until
+from transfer.app.cli import app
+from transfer.sandbox import Sandbox, SandboxSettings
+
+_KEPT_S = 3600
+
+
+def _run(*arguments: object, code: int = 0) -> str:
+    said = CliRunner().invoke(app, [str(a) for a in arguments])
+    if code:
+        assert said.exception is not None
+        return str(said.exception)
+    assert said.exit_code == 0, (said.output, said.exception)
+    return said.stdout
+
+
+@pytest.fixture
+def relay(tmp_path):
+    with Sandbox(tmp_path / "archive", SandboxSettings()) as sandbox:
+        yield Relay(folder=tmp_path, urls={"central": sandbox.url}, port=free_port(), keep_s=_KEPT_S)
+
+
+def _strangers(folder: Path) -> list[Path]:
+    """Write two series of a study that shows nothing in common with any raw file but the scanner and the protocol."""
+    told = {"baseline": "XA", "serial": "210000", "lprotid": 900, "ticks": (20 * 3600 * 400,)}
+    told |= {"frame_of_reference": "1.3.12.2.1107.5.2.50.210000.1.20260107200000000.0.0.0"}
+    told |= {"study_uid": "1.3.12.2.1107.5.2.50.210000.30000026010720000000000000001", "patient_id": "PRACTICE-OTHER"}
+    series = (SyntheticSeries(**told, number=n, protocol="gre_1") for n in (41, 42))
+    return list(write_session(folder / "images" / "strangers", *series))
+
+
+def _delivered(running: Running, name: str) -> bool:
+    return running.captures()[name]["state"] == "delivered"
+
+
+def _raw(running: Running) -> list[tuple[str, str | None, list[str] | None]]:
+    return [(d["state"], d["place"], d["former_places"]) for d in running.deliveries(kind="raw", to="central")]
+
+
+def _series_id(running: Running, number: int) -> str:
+    with running.box.database.read() as connection:
+        return "s" + str(connection.exec_driver_sql(f"SELECT id FROM series WHERE number = {number}").scalar_one())
+
+
+def test_a_file_is_linked_moved_taken_back_and_linked_again(tmp_path, relay):
+    config, raw = relay.write(), make(tmp_path / "scanner" / "good.dat", measurement(1))
+    images = [*raw.images, *_strangers(tmp_path)]
+    with relay.running() as running:
+        wait_until(lambda: "good.dat" in running.captures(), within_s=20)
+        send_until_taken(images, relay.port, within_s=30)
+        wait_until(lambda: _delivered(running, "good.dat"), within_s=60, told=running.captures)
+        ((state, first, former),) = _raw(running)
+        assert (state, former) == ("verified", None)
+        assert first.endswith("/scans/1/resources/KSPACE")
+
+        _run("link", 1, _series_id(running, 42), "-c", config)
+        wait_until(lambda: _delivered(running, "good.dat"), within_s=60, told=running.captures)
+        assert _raw(running)[0] == ("withdrawn", None, [first])
+        state, second, former = _raw(running)[1]
+        assert (state, former) == ("verified", None)
+        assert second.endswith("/scans/42/resources/KSPACE")
+
+        _run("unlink", 1, "-c", config)
+        row = running.captures()["good.dat"]
+        assert (row["state"], row["reason"]) == ("held", "Unlinked by hand: say with `kspace link` which scan it is.")
+        (shown,) = json.loads(_run("review", "-c", config, "--json"))
+        assert shown["certainty"] == "certain"
+        (right,) = [c for c in shown["candidates"] if c["number"] == 1]
+        assert "42" not in _run("session", _label(running, 1), "-c", config, "--csv")
+
+        _run("link", 1, right["name"], "-c", config)
+        wait_until(lambda: _delivered(running, "good.dat"), within_s=60, told=running.captures)
+        assert _raw(running) == [("verified", first, [first]), ("withdrawn", None, [second])]
+        verbs = [e["verb"] for e in running.stories()["good.dat"]["events"]]
+        assert verbs.count("capture.linked") == 2
+        assert verbs.count("capture.unlinked") == 1
+
+
+def _label(running: Running, number: int) -> str:
+    with running.box.database.read() as connection:
+        query = "SELECT session FROM delivery d JOIN series s ON s.study_id = d.study_id WHERE d.kind = 'dicom'"
+        return str(connection.exec_driver_sql(f"{query} AND s.number = {number}").scalar_one())
+
+
+def test_a_file_of_no_known_scan_is_linked_to_a_session_itself(tmp_path, relay):
+    config, raw = relay.write(), make(tmp_path / "scanner" / "good.dat", measurement(1, study=9))
+    assert raw.images
+    with relay.running() as running:
+        wait_until(lambda: "good.dat" in running.captures(), within_s=20)
+        send_until_taken(_strangers(tmp_path), relay.port, within_s=30)
+        waits = "1 raw files wait for a scan"
+        wait_until(lambda: waits in _run("review", "-c", config), within_s=30)
+        _run("link", 1, "t1", "-c", config)
+        wait_until(lambda: _delivered(running, "good.dat"), within_s=60, told=running.captures)
+        ((state, place, _),) = _raw(running)
+        assert state == "verified"
+        assert "/scans/" not in str(place)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("link", 7, "s1"), "There is no capture 7"),
+        (("link", 1, "s77"), "There is no series s77"),
+        (("link", 1, "t77"), "There is no session t77"),
+        (("link", 1, "5"), "names no scan"),
+        (("link", 1, "s1"), "only what lies packed in the spool"),
+        (("unlink", 1), "only what lies packed in the spool"),
+    ],
+)
+def test_what_cannot_be_linked_is_one_sentence(tmp_path, relay, arguments, why):
+    relay = relay.but(project="DEMO")
+    config = relay.write()
+    make(tmp_path / "scanner" / "unwanted.dat", measurement(1, protocol="localizer"))
+    with relay.running() as running:
+        send_until_taken(_strangers(tmp_path), relay.port, within_s=30)
+        wait_until(lambda: running.captures().get("unwanted.dat", {}).get("state") == "skipped", within_s=20)
+    assert why in _run(*arguments, "-c", config, code=1)

@@ -1,0 +1,84 @@
+"""`kspace review`, `link` and `unlink`: a person says which scan a raw file is of."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from dicom.records import Weight
+from transfer import linking
+from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, actor, console, open_box, print_json
+from transfer.app.rawfile import clock_time, printable
+
+CaptureId = Annotated[int, typer.Argument(metavar="RAW", help="The capture's number, as `kspace status` shows it.")]
+
+
+def review(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show the raw files that no scan was found for, with every series they could be of, and why (not)."""
+    relay = open_box(config)
+    found = linking.doubts(relay.database)
+    relay.close()
+    told = [_told(doubt) for doubt in found]
+    if as_json:
+        print_json(told)
+        return
+    for one in told:
+        start = f", {one['start']}" if one["start"] else ""
+        console.print(
+            f"{one['raw']}  MID {one['mid']} {one['protocol']}{start}, {one['scanner']}",
+            style="bold",
+            highlight=False,
+            markup=False,
+        )
+        console.print(f"    {one['certainty']}: {one['reason']}", highlight=False, markup=False)
+        for series in one["candidates"]:
+            what = (
+                f"{series['name']} of session {series['session']}: series {series['number']} {series['protocol'] or ''}"
+            )
+            console.print(f"    {what}", highlight=False, markup=False)
+            for said in series["evidence"]:
+                console.print(f"        {said}", highlight=False, markup=False)
+    console.print(f"{len(told)} raw files wait for a scan. `kspace link RAW s12` says which it is.", highlight=False)
+
+
+def link(
+    capture_id: CaptureId,
+    scan: Annotated[str, typer.Argument(help="A series (s12), or only a session (t3), as `kspace review` shows them.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Say which scan a raw file is of; it is delivered there, anew if it was delivered elsewhere."""
+    relay = open_box(config)
+    words = linking.link(relay.database, capture_id, scan, actor=actor(), clock=relay.clock)
+    relay.close()
+    typer.echo(f"Capture {capture_id} is linked to {words}. `kspace unlink {capture_id}` takes that back.")
+
+
+def unlink(capture_id: CaptureId, config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Take back what a raw file was joined or linked to; nothing is deleted in an archive."""
+    relay = open_box(config)
+    linking.unlink(relay.database, capture_id, actor=actor(), clock=relay.clock)
+    relay.close()
+    typer.echo(f"Capture {capture_id} is linked to nothing and held. `kspace review` shows what it could be of.")
+
+
+def _told(doubt: linking.Doubt) -> dict[str, Any]:
+    image, decision = doubt.image, doubt.decision
+    return {
+        "raw": doubt.capture_id,
+        "scanner": doubt.scanner,
+        "state": doubt.state,
+        "mid": image.mid,
+        "protocol": printable(image.protocol or "without a protocol"),
+        "start": clock_time(image.ticks[0]) if image.ticks else None,
+        "certainty": decision.certainty,
+        "reason": decision.reason,
+        "candidates": [
+            {
+                **asdict(doubt.names[judged.series_uid]),
+                "series_uid": judged.series_uid,
+                "study_uid": judged.study_uid,
+                "evidence": [f"{e.weight}: {e.detail}" for e in judged.evidence if e.weight is not Weight.SILENT],
+            }
+            for judged in decision.judged
+        ],
+    }
