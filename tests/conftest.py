@@ -4,6 +4,7 @@ Where one of them is missing, the test is skipped with a sentence. With KSPACE_R
 skipped test fails instead: a skip must not look like a pass.
 """
 
+import importlib
 import itertools
 import os
 import shutil
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import psycopg
 import pytest
@@ -98,3 +100,16 @@ def postgres_url(postgres_server, _database_numbers) -> str:
     with psycopg.connect(host=str(postgres_server), user="relay", dbname="postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return f"postgresql+psycopg://relay@/{name}?host={postgres_server}"
+
+
+@pytest.fixture
+def pyxnat(tmp_path, monkeypatch) -> Iterator[ModuleType]:
+    """pyxnat imports nibabel and pandas at start without declaring them, and uses neither here: empty ones do."""
+    wanted = [name for name in ("nibabel", "pandas") if importlib.util.find_spec(name) is None]
+    (tmp_path / "empty").mkdir()
+    for name in wanted:
+        (tmp_path / "empty" / f"{name}.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path / "empty"))
+    yield importlib.import_module("pyxnat")
+    for name in wanted:
+        sys.modules.pop(name, None)

@@ -153,15 +153,17 @@ def test_the_oldest_proof_is_renewed_by_itself(relay, tmp_path):
     raw = make(tmp_path / "scanner" / "one.dat", measurement(1))
     with relay.running() as running:
         delivered(running, raw)
-        database, clock = running.box.database, running.box.clock
-        assert recheck(database=database, clock=clock, machine="box") is None, "it is not a day old"
-        d = tables.delivery
-        long_ago = clock.now() - timedelta(days=30)
-        with database.write() as connection:
-            connection.execute(update(d).where(d.c.kind == "raw").values(verified_at=long_ago))
-        assert recheck(database=database, clock=clock, machine="box")
+        box = running.box
+        asked = {"database": box.database, "clock": box.clock, "machine": "box", "destinations": ["central"]}
+        assert recheck(**asked) is None, "it is not a day old"
+        long_ago = box.clock.now() - timedelta(days=30)
+        with box.database.write() as connection:
+            raw_ones = tables.delivery.c.kind == "raw"
+            connection.execute(update(tables.delivery).where(raw_ones).values(verified_at=long_ago))
+        assert recheck(**asked | {"machine": "another"}) is None
+        assert recheck(**asked | {"destinations": ["elsewhere"]}) is None
+        assert recheck(**asked)
         wait_until(lambda: running.deliveries(kind="raw", to="central")[0]["verified_at"] > long_ago, within_s=10)
-        assert recheck(database=database, clock=clock, machine="another") is None
     assert "read back" in running.deliveries(kind="raw", to="central")[0]["reason"]
 
 

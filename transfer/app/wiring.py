@@ -162,7 +162,9 @@ class Box:
             for name, (scanner, source) in found.items()
         ]
         if self.config.relay.verify_per_day:
-            again = _bound(recheck, database=self.database, clock=self.clock, machine=self.config.relay.name)
+            names = [given["name"] for given in self.config.destination]
+            ours = {"machine": self.config.relay.name, "destinations": names}
+            again = _bound(recheck, database=self.database, clock=self.clock, **ours)
             feeds.append(Feed("recheck", _DAY_S / self.config.relay.verify_per_day, again))
         told = [p.build(p.settings()) for p in plugins(sinks).values()]
         return [

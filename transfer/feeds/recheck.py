@@ -1,5 +1,6 @@
 """A few deliveries a day are proved again: archives lose and alter files too."""
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from sqlalchemy import select, update
@@ -13,7 +14,7 @@ _AGAIN_AFTER = timedelta(days=1)
 """A feed also runs at each start: what was proved within a day is left alone."""
 
 
-def recheck(*, database: Database, clock: Clock, machine: str) -> int | None:
+def recheck(*, database: Database, clock: Clock, machine: str, destinations: Collection[str]) -> int | None:
     """Make the delivery whose proof is the oldest due for the audit, and return its id; None where none is old enough.
 
     Its capture, if the spool still has it, stays there for another day: it may be needed again.
@@ -21,6 +22,7 @@ def recheck(*, database: Database, clock: Clock, machine: str) -> int | None:
     d, c, now = tables.delivery.c, tables.capture.c, clock.now()
     is_old = (d.verified_at < now - _AGAIN_AFTER) & (d.due_at > now) & d.lease_token.is_(None)
     of_ours = (d.kind == "raw") & (d.state == DeliveryState.VERIFIED) & (d.machine == machine)
+    of_ours &= d.destination.in_(destinations)
     oldest = select(d.id, d.capture_id).where(of_ours & is_old).order_by(d.verified_at, d.id).limit(1)
     with database.write() as connection:
         row = connection.execute(oldest).first()

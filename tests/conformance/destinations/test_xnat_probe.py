@@ -1,6 +1,8 @@
 """The probe's questions against the sandbox as it is set: as XNAT normally is they are all answered as known."""
 
 import json
+import subprocess
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -8,7 +10,7 @@ from typer.testing import CliRunner
 
 from kspace.clock import SystemClock
 from kspace.errors import BadInput
-from tests.integration.relay import Relay
+from tests.integration.relay import Relay, free_port, make, measurement, send_until_taken, wait_until
 from transfer.app.cli import app
 from transfer.app.wiring import Box
 from transfer.catalog.probes import body_limit, facts_of, probes
@@ -185,3 +187,68 @@ def test_an_administrators_account_is_warned_of(tmp_path, sandbox):
     found = CliRunner().invoke(app, ["check", "--destination", "central", "-c", str(path)])
     assert found.exit_code == 0
     assert "warn  account at central: the account is site administrator and data administrator there" in found.stdout
+
+
+# --- behind a real proxy ----------------------------------------------------------------------------------------------
+
+NGINX = """
+daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log warn;
+events {{ worker_connections 64; }}
+http {{
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass {url}; proxy_set_header Host $http_host; {more} }}
+  }}
+}}
+"""
+
+
+@pytest.fixture
+def nginx(requires, tmp_path, sandbox):
+    """Run nginx before the sandbox and return its address; every setting is nginx's default but the ones given."""
+    with ExitStack() as stack:
+
+        def _nginx(more=""):
+            folder, port = tmp_path / "nginx", free_port()
+            folder.mkdir()
+            (folder / "conf").write_text(NGINX.format(folder=folder, port=port, url=sandbox.url, more=more))
+            command = [requires("nginx"), "-c", str(folder / "conf"), "-e", str(folder / "error.log")]
+            stack.callback(stack.enter_context(subprocess.Popen(command)).terminate)
+            url = f"http://127.0.0.1:{port}"
+            wait_until(lambda: answers(url), within_s=10)
+            return url
+
+        yield _nginx
+
+
+def answers(url):
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_nginx_with_its_defaults_is_seen_through(nginx, tmp_path):
+    """It gathers whole bodies before it hands them on, and takes 1 MiB at most."""
+    relay = Relay(folder=tmp_path, urls={"central": nginx()}, part_bytes=5_000_000)
+    probed = said(relay, "check", "--destination", "central", "--probe", "--project", "SCRATCH", "--json")
+    found = json.loads(probed.stdout)
+    differs = {a["about"]: a["answered"] for a in found["answers"] if a["answered"] != a["normally"]}
+    assert differs["cut"] == "nothing (a proxy gathers bodies first)"
+    assert "could not be seen" in differs["refresh"]
+    assert found["facts"] == {"digest": True, "refresh_fills": True, "refresh_recomputes": False}
+    assert 900_000 < found["largest"] < 1 << 20
+
+
+def test_a_large_capture_gets_through_nginx_with_its_defaults(nginx, tmp_path):
+    """Its 413 comes while the body is still being sent; the parts are cut anew until they fit."""
+    relay = Relay(folder=tmp_path, urls={"central": nginx()}, part_bytes=50_000_000, chunk_bytes=400_000)
+    raw = make(tmp_path / "scanner" / "large.dat", measurement(1, readouts=600, channels=8, samples=512))
+    with relay.running() as running:
+        send_until_taken(raw.images, running.port, within_s=20)
+        wait_until(lambda: running.stories()["large.dat"]["state"] == "retired", within_s=60, told=running.stories)
+        (sent,) = running.stories()["large.dat"]["deliveries"]
+    assert max(part["size"] for part in sent["parts"]) < 1 << 20
+    assert len(sent["parts"]) > 4

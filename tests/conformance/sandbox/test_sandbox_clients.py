@@ -1,7 +1,5 @@
 """Stock xnatpy and pyxnat, unmodified, against the sandbox."""
 
-import importlib
-import sys
 import zipfile
 from pathlib import Path
 
@@ -95,19 +93,6 @@ def test_xnatpy_comes_with_an_alias_token(sandbox, relay):
     token = relay.get("/data/services/tokens/issue").json()
     with xnat.connect(sandbox.url, user=token["alias"], password=token["secret"], loglevel="ERROR") as session:
         assert session.logged_in_user == "relay"
-
-
-@pytest.fixture
-def pyxnat(tmp_path, monkeypatch):
-    """pyxnat imports nibabel and pandas at start without declaring them, and uses neither here: empty ones do."""
-    wanted = [name for name in ("nibabel", "pandas") if importlib.util.find_spec(name) is None]
-    (tmp_path / "empty").mkdir()
-    for name in wanted:
-        (tmp_path / "empty" / f"{name}.py").touch()
-    monkeypatch.syspath_prepend(str(tmp_path / "empty"))
-    yield importlib.import_module("pyxnat")
-    for name in wanted:
-        sys.modules.pop(name, None)
 
 
 def test_pyxnat(sandbox, pyxnat, source, tmp_path):

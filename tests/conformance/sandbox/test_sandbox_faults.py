@@ -74,6 +74,7 @@ def test_dropped_within_the_body(relay, files, rows, play, tmp_path):
     [
         ({"refuse": 1}, 503, 0),
         ({"refuse": 1, "refuse_status": 500}, 500, 0),
+        ({"refuse": 1, "refuse_status": 502}, 502, 0),
         ({"gateway_timeout": 1}, 504, 1),
         ({"body_limit_bytes": 100}, 413, 0),
         ({"body_limit_bytes": 100_000}, 200, 1),

@@ -32,6 +32,8 @@ def verify(
         raise BadInput("Name one capture by its number, or give --oldest and how many.")
     box = open_box(config)
     wanted = oldest(box, number) if number else [capture_id or 0]
+    if not wanted:
+        raise NotFound("No capture is verified in any archive yet; `kspace status` says where they stand.")
     proved = [_capture(box, one, is_deep=is_deep) for one in wanted]
     box.close()
     if not all(proved):

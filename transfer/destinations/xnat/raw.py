@@ -105,8 +105,8 @@ class XnatRaw:
 
     def _facts(self) -> "XnatFacts":
         """Return what a probe of this very version at this address found; without one nothing is taken for granted."""
-        known = self._known(self.server())
-        return XnatFacts(**known) if known else XnatFacts()
+        known = self._known(self.server()) or {}
+        return XnatFacts(**{name: bool(known.get(name)) for name in XnatFacts.__slots__})
 
     def server(self) -> str:
         """Return the kind, version and address of what answers (SiteConfigApi, buildInfo)."""
