@@ -11,7 +11,7 @@ import structlog
 from kspace.clock import Clock
 from kspace.errors import KspaceError
 from transfer.catalog.store import LEASE_S, Claim, Store
-from transfer.records import Outcome
+from transfer.records import Later, Outcome
 
 Stage = Callable[[Any, Callable[[], None]], Outcome]
 """A stage with its ports bound: the record, and what to call whenever something was achieved."""
@@ -43,6 +43,19 @@ class Feed:
     run: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A destination as the queue sees it: workers of its own, and when something may begin."""
+
+    destination: str
+    at_once: int
+    is_open: Callable[[], bool]
+
+
+class _Closed(KspaceError):
+    """The destination's calendar closed while its delivery ran."""
+
+
 class Engine:
     """Runs the stages until it is told to stop. Killing it at any moment costs nothing but the work in hand."""
 
@@ -55,6 +68,7 @@ class Engine:
         closed: Callable[[], Collection[str]],
         clock: Clock,
         workers: int,
+        ways: Sequence[Way] = (),
     ) -> None:
         self._store = store
         self._stages = stages
@@ -62,6 +76,7 @@ class Engine:
         self._closed = closed
         self._clock = clock
         self._workers = workers
+        self._ways = ways
         self._stop = threading.Event()
         self._claims: dict[str, Claim] = {}
         self._threads: list[threading.Thread] = []
@@ -72,6 +87,11 @@ class Engine:
         turns: list[tuple[str, Callable[[], float], float]] = [("heartbeat", self._keep_leases, _AFTER_ERROR_S)]
         turns += [(f"feed {feed.name}", partial(self._feed, feed), feed.every_s) for feed in self._feeds]
         turns += [(f"worker {n}", partial(self._work, n), _AFTER_ERROR_S) for n in range(self._workers)]
+        turns += [
+            (f"way {way.destination} {n}", partial(self._carry, way), _AFTER_ERROR_S)
+            for way in self._ways
+            for n in range(way.at_once)
+        ]
         self._threads = [threading.Thread(target=self._forever, args=turn, name=turn[0], daemon=True) for turn in turns]
         for thread in self._threads:
             thread.start()
@@ -101,22 +121,31 @@ class Engine:
     def _work(self, number: int) -> float:
         tables = ("delivery", "capture") if number % 2 else ("capture", "delivery")
         closed = self._closed()
-        claims = (self._store.claim(table, but_not=closed) for table in tables)
-        claim = next((c for c in claims if c is not None), None)
+        others = [way.destination for way in self._ways]
+        claims = (self._store.claim(table, but_not=closed, not_to=others) for table in tables)
+        return self._take(next((c for c in claims if c is not None), None), _always)
+
+    def _carry(self, way: Way) -> float:
+        """Work on one destination's deliveries alone: what is slow or down there keeps nothing else waiting."""
+        return self._take(self._store.claim("delivery", to=way.destination) if way.is_open() else None, way.is_open)
+
+    def _take(self, claim: Claim | None, is_open: Callable[[], bool]) -> float:
         if claim is None:
             return _IDLE_S
         self._claims[claim.token] = claim
         try:
-            self._run(claim)
+            self._run(claim, is_open)
         finally:
             del self._claims[claim.token]
         return 0.0
 
-    def _run(self, claim: Claim) -> None:
+    def _run(self, claim: Claim, is_open: Callable[[], bool]) -> None:
         log = _log.bind(kind=claim.kind, id=claim.id, stage=claim.stage)
         try:
-            outcome = self._stages[claim.stage](claim.record, _Progress(self._store, claim, self._clock))
+            outcome = self._stages[claim.stage](claim.record, _Progress(self._store, claim, self._clock, is_open))
             self._store.commit(claim, outcome)
+        except _Closed:
+            self._store.commit(claim, Later("Waits until the calendar opens its destination.", 0.0))
         except LeaseLost:
             log.warning("lease.lost")
         except KspaceError as error:
@@ -143,12 +172,13 @@ class Engine:
 
 
 class _Progress:
-    """Tells the catalog, at most once a second, that a stage is getting somewhere, and the stage if it lost its row."""
+    """Tells the catalog, at most once a second, that a stage is getting somewhere, and the stage if it has to end."""
 
-    def __init__(self, store: Store, claim: Claim, clock: Clock) -> None:
+    def __init__(self, store: Store, claim: Claim, clock: Clock, is_open: Callable[[], bool]) -> None:
         self._store = store
         self._claim = claim
         self._clock = clock
+        self._is_open = is_open
         self._told = clock.monotonic()
 
     def __call__(self) -> None:
@@ -157,3 +187,9 @@ class _Progress:
         self._told = self._clock.monotonic()
         if not self._store.renew(self._claim, progressed=True):
             raise LeaseLost("The row was taken over; this work is dropped.")
+        if not self._is_open():
+            raise _Closed("The calendar closed; what is there stays there.")
+
+
+def _always() -> bool:
+    return True

@@ -1,7 +1,7 @@
 """The one limiter of a scanner: every byte and every call to its shares passes it, one at a time."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from kspace.clock import Clock
@@ -15,8 +15,8 @@ class Limiter:
     The time a read has used up is paid back after it, so a burst is never longer than one block.
     """
 
-    def __init__(self, *, mbit_per_s: float, clock: Clock) -> None:
-        self._bytes_per_s = mbit_per_s * 1e6 / 8
+    def __init__(self, *, mbit_per_s: float | Callable[[], float], clock: Clock) -> None:
+        self._rate = mbit_per_s if callable(mbit_per_s) else lambda: mbit_per_s
         self._clock = clock
         self._turn = threading.Lock()
         self._free_at = clock.monotonic()
@@ -30,7 +30,7 @@ class Limiter:
             try:
                 yield
             finally:
-                self._free_at = max(self._free_at, began) + cost_bytes / self._bytes_per_s
+                self._free_at = max(self._free_at, began) + cost_bytes / (self._rate() * 1e6 / 8)
 
 
 class LimitedSource:

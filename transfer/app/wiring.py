@@ -23,7 +23,8 @@ from transfer.catalog.probes import facts_of
 from transfer.catalog.store import Store
 from transfer.config import Config, settings_of
 from transfer.destinations.probing import Probed
-from transfer.engine import Engine, Feed, Stage
+from transfer.destinations.reach import Reach, pace_of
+from transfer.engine import Engine, Feed, Stage, Way
 from transfer.feeds.find import find
 from transfer.feeds.place import Placing
 from transfer.feeds.recheck import recheck
@@ -105,6 +106,7 @@ class Box:
             closed=self._closed,
             clock=self.clock,
             workers=self.config.relay.workers,
+            ways=self._ways(),
         )
 
     def listener(self) -> Listener:
@@ -139,6 +141,10 @@ class Box:
 
     def _takes_more(self) -> bool:
         return self.pool.mode() is PoolMode.NORMAL
+
+    def _ways(self) -> list[Way]:
+        reaches: list[Reach] = [settings_of(destinations, given) for given in self.config.destination]
+        return [Way(reach.name, reach.at_once, pace_of(reach, self.clock).is_open) for reach in reaches]
 
     def _closed(self) -> Collection[str]:
         return () if self._takes_more() else ("pack",)

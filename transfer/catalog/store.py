@@ -27,7 +27,7 @@ LEASE_S = 120.0
 MAX_ATTEMPTS = 10
 """Claims in a row that ended without any outcome: a stage that kills its process ends up HELD."""
 MAX_FAILURES = 12
-_LONGEST_PAUSE_S = 900.0
+_LONGEST_PAUSE_S = 3600.0
 _LONGEST_BACKOFF_S = 3600.0
 
 _log = structlog.get_logger()
@@ -54,8 +54,18 @@ class Store:
         self._machine = machine
         self._backoff_s = backoff_s
 
-    def claim(self, table_name: str, *, but_not: Collection[str] = (), row_id: int | None = None) -> Claim | None:
+    def claim(
+        self,
+        table_name: str,
+        *,
+        but_not: Collection[str] = (),
+        row_id: int | None = None,
+        to: str | None = None,
+        not_to: Collection[str] = (),
+    ) -> Claim | None:
         """Take the row that has been due longest, if any; stages named in ``but_not`` are left alone.
+
+        Of deliveries: those ``to`` one destination (None: to any), and none ``not_to`` others.
 
         With ``row_id`` take this row, due or not, if its lane is free and nothing it relies on is paused.
         Whoever claims owes a `commit` or a `fail`; until then the lease must be renewed.
@@ -67,7 +77,8 @@ class Store:
                 connection.execute(
                     update(table).where(table.c.lease_until < now).values(lease_token=None, lease_until=None)
                 )
-                row = self._next(connection, table, but_not, now, row_id=row_id)
+                ways = _ways(table, to, not_to)
+                row = self._next(connection, table, but_not, now, row_id=row_id, ways=ways)
                 if row is None:
                     return None
                 if row["attempts"] >= MAX_ATTEMPTS:
@@ -168,8 +179,15 @@ class Store:
                 ).rowcount
         return freed
 
-    def _next(
-        self, connection: Connection, table: Table, but_not: Collection[str], now: datetime, *, row_id: int | None
+    def _next(  # noqa: PLR0913 -- the conditions
+        self,
+        connection: Connection,
+        table: Table,
+        but_not: Collection[str],
+        now: datetime,
+        *,
+        row_id: int | None,
+        ways: Any,  # noqa: ANN401 -- an SQL expression
     ) -> RowMapping | None:
         c, other = table.c, table.alias("other")
         steps = [(k, s) for (k, s), stage in STAGE_OF.items() if stage not in but_not and _table(k) is table]
@@ -177,7 +195,7 @@ class Store:
         busy = exists().where(other.c.lane == c.lane, other.c.lease_token.is_not(None))
         query = (
             select(table)
-            .where(c.due_at <= now if row_id is None else c.id == row_id, c.lease_token.is_(None), states, ~busy)
+            .where(c.due_at <= now if row_id is None else c.id == row_id, c.lease_token.is_(None), states, ~busy, ways)
             .where(or_(c.machine.is_(None), c.machine == self._machine), ~self._paused(table, now))
             .order_by(c.due_at, c.id)
             .limit(1)
@@ -201,7 +219,8 @@ class Store:
     def _pause(self, connection: Connection, what: str, error: KspaceError, now: datetime) -> datetime:
         p = tables.pause.c
         failures = connection.execute(select(p.failures).where(p.what == what)).scalar() or 0
-        pause_s = error.pause_s or min(self._backoff_s * 2 ** (failures + 1), _LONGEST_PAUSE_S)
+        first_s = error.pause_s or self._backoff_s * 2
+        pause_s = max(first_s, min(first_s * 2 ** min(failures, 32), _LONGEST_PAUSE_S))
         until_at = now + timedelta(seconds=pause_s)
         values = {"what": what, "until_at": until_at, "reason": str(error), "failures": failures + 1}
         if connection.execute(update(tables.pause).where(p.what == what).values(values)).rowcount == 0:
@@ -267,6 +286,13 @@ _WORN_OUT = (
 
 def _table(kind: Kind) -> Table:
     return tables.capture if kind is Kind.CAPTURE else tables.delivery
+
+
+def _ways(table: Table, to: str | None, not_to: Collection[str]) -> Any:  # noqa: ANN401 -- an SQL expression
+    if table is not tables.delivery:
+        return literal(True)
+    destination = table.c.destination
+    return and_(destination == to if to is not None else literal(True), destination.not_in(not_to))
 
 
 def _kind(table: Table, row: RowMapping) -> Kind:

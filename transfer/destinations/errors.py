@@ -12,6 +12,13 @@ class DestinationDown(DestinationError):
     pauses = True
 
 
+class Full(DestinationError):
+    """It has no room left: everything for it waits until somebody makes some."""
+
+    code = "destination_full"
+    pauses = True
+
+
 class Unauthorized(DestinationError):
     """It refuses the relay's credentials: everything waits, since more tries would lock the account."""
 

@@ -7,11 +7,12 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kspace.errors import ConfigError, DestinationError
 from transfer.destinations import Body
-from transfer.destinations.errors import DestinationDown, Forbidden, Missing, Refused, TooLarge, Unauthorized
+from transfer.destinations.errors import DestinationDown, Forbidden, Full, Missing, Refused, TooLarge, Unauthorized
+from transfer.destinations.reach import Reach, pace_of, trust, way_out
 from transfer.secret import Secret
 
 _CONTENT = {".bin": "application/octet-stream", ".zip": "application/zip"}
@@ -28,22 +29,19 @@ _EXPLAINED: dict[int, tuple[type[DestinationError], str]] = {
     403: (Forbidden, "does not let {user} do this (403). {safe} Give it the member role in the project, then retry."),
     404: (Missing, "has no such project, session or scan, or hides it from {user} (404). {safe} Open it, then retry."),
     413: (TooLarge, "or a proxy before it refuses bodies of this size (413). {safe} Raise its limit, then retry."),
+    507: (Full, "has no room left (507). {waits} Make room there."),
 }
 _SAFE = "The data are safe in the spool."
 _WAITS = "Everything for it waits, nothing is lost, and the relay tries again by itself."
 
 
-class XnatSettings(BaseModel):
+class XnatSettings(Reach):
     """How to reach an XNAT and how to treat it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
     kind: Literal["xnat"] = "xnat"
     url: str = Field(pattern=r"^https?://[^\s?#]+$")
     user: str
     password: Secret
-    ca_file: str | None = None
     resource: str = Field(default="KSPACE", pattern=r"^[A-Za-z0-9_-]+$")
     part_bytes: int = Field(default=256_000_000, ge=65_536, le=4_000_000_000)
     auto_archive: bool = True
@@ -76,9 +74,12 @@ class XnatClient:
             # A browser-like User-Agent would be asked for CSRF tokens (SecureAction#isCsrfTokenOk).
             headers={"User-Agent": f"kspace-relay/{version('kspace-relay')}", "Accept": "*/*"},
             timeout=httpx.Timeout(settings.timeout_s, connect=20.0),
-            verify=settings.ca_file or True,
+            verify=trust(settings),
+            proxy=way_out(settings),
+            trust_env=False,
             follow_redirects=False,
         )
+        self._pace = pace_of(settings)
 
     def request(  # noqa: PLR0913 -- the parts of a request
         self,
@@ -130,7 +131,7 @@ class XnatClient:
 
         def framed() -> Iterator[bytes]:
             yield before
-            yield from body.blocks()
+            yield from self._pace.paced(body.blocks())
             yield after
 
         headers = {
@@ -188,7 +189,7 @@ class XnatClient:
 
     def _error(self, answer: httpx.Response) -> DestinationError:
         status = answer.status_code
-        if status in _GATEWAY:
+        if status in _GATEWAY or status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
             return self._down(f"status {status}")
         if status in _EXPLAINED:
             kind, what = _EXPLAINED[status]
