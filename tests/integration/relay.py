@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ user = "relay"
 password = {{ file = "{folder}/{name}-password" }}
 part_bytes = {part_bytes}
 timeout_s = 20
+{more}
 """
 _WAY = """
 [[route]]
@@ -143,6 +144,10 @@ class Relay:
     part_bytes: int = 200_000
     keep_s: int = 0
     identified: str = ""
+    more: dict[str, str] = field(default_factory=dict)
+    """Further settings of a destination, as TOML, by its name."""
+    parts: dict[str, int] = field(default_factory=dict)
+    """Other part sizes, by the destination's name."""
 
     def but(self, **more: Any) -> "Relay":
         """Return the same relay with a changed configuration."""
@@ -157,7 +162,13 @@ class Relay:
             text += _SCANNER.format(**given, name=name)
         for name, url in self.urls.items():
             (self.folder / f"{name}-password").write_text(self.password)
-            text += _DESTINATION.format(**given, name=name, url=url)
+            text += _DESTINATION.format(
+                folder=self.folder,
+                name=name,
+                url=url,
+                part_bytes=self.parts.get(name, self.part_bytes),
+                more=self.more.get(name, ""),
+            )
         text += _WAY.format(**given, destinations=list(self.urls))
         path = self.folder / "relay.toml"
         path.write_text(text)

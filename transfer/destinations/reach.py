@@ -63,7 +63,7 @@ def trust(reach: Reach) -> ssl.SSLContext:
         ConfigError: a file of certificates cannot be used.
     """
     try:
-        context = httpx.create_ssl_context(verify=reach.ca_file or True)
+        context = ssl.create_default_context(cafile=reach.ca_file) if reach.ca_file else httpx.create_ssl_context()
         if reach.client_cert is not None:
             context.load_cert_chain(reach.client_cert, reach.client_key, password="")
     except OSError as error:  # ssl.SSLError is one
@@ -84,7 +84,8 @@ def way_out(reach: Reach) -> httpx.Proxy | None:
         return None
     user, password = reach.proxy.user, reach.proxy.password
     auth = (user, password.reveal()) if user is not None and password is not None else None
-    return httpx.Proxy(reach.proxy.url, auth=auth, ssl_context=trust(reach))
+    by_tls = trust(reach) if reach.proxy.url.startswith("https") else None
+    return httpx.Proxy(reach.proxy.url, auth=auth, ssl_context=by_tls)
 
 
 def pace_of(reach: Reach, clock: Clock | None = None) -> "Pace":

@@ -189,7 +189,9 @@ class XnatClient:
 
     def _error(self, answer: httpx.Response) -> DestinationError:
         status = answer.status_code
-        if status in _GATEWAY or status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+        if status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+            return self._down("the proxy wants other credentials, status 407")
+        if status in _GATEWAY:
             return self._down(f"status {status}")
         if status in _EXPLAINED:
             kind, what = _EXPLAINED[status]

@@ -1,0 +1,185 @@
+"""Several destinations at once: each by its own way, and none waits for another."""
+
+import contextlib
+import os
+import socket
+import subprocess
+
+import pytest
+
+from tests.integration.relay import Relay, free_port, make, measurement, send_until_taken, wait_until
+from transfer.app.wiring import Box
+from transfer.config import load_config
+from transfer.destinations.errors import DestinationDown, Refused, Unauthorized
+from transfer.sandbox import Sandbox, SandboxSettings
+
+TINYPROXY = """\
+Port {port}
+Listen 127.0.0.1
+Timeout 60
+LogFile "{folder}/proxy.log"
+PidFile "{folder}/proxy.pid"
+LogLevel Info
+BasicAuth relay proxy-secret
+"""
+NGINX = """\
+daemon off; {user} pid {folder}/pid; error_log {folder}/error.log;
+events {{}}
+http {{
+  access_log off; client_max_body_size 0;
+  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{
+    listen [::1]:{port} ssl;
+    ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
+    ssl_client_certificate {folder}/ca.pem; ssl_verify_client on;
+    location / {{ proxy_pass {url}; proxy_set_header Host $http_host; }}
+  }}
+}}
+"""
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    with Sandbox(tmp_path / "archive", SandboxSettings()) as running:
+        yield running
+
+
+@pytest.fixture
+def process():
+    """Start programs and end them, newest first."""
+    with contextlib.ExitStack() as stack:
+
+        def _process(*command):
+            stack.callback(stack.enter_context(subprocess.Popen(command)).terminate)
+
+        yield _process
+
+
+@pytest.fixture
+def stalled():
+    """Yield a server that takes every connection and never says a word; closing it resets them."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        yield listener
+
+
+def verified(running, to):
+    found = running.deliveries(kind="raw", to=to)
+    return sum(d["state"] == "verified" for d in found)
+
+
+def listens(port, host="127.0.0.1"):
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def test_a_stalled_archive_keeps_only_its_own_deliveries_waiting(tmp_path, sandbox, stalled):
+    """Six studies: more than there are workers, so shared ones would all hang at the stalled archive."""
+    urls = {"stalled": f"http://127.0.0.1:{stalled.getsockname()[1]}", "central": sandbox.url}
+    relay = Relay(folder=tmp_path, urls=urls, keep_s=3600)
+    raws = [make(tmp_path / "scanner" / f"{n}.dat", measurement(n, study=n), study=n) for n in range(1, 7)]
+    with relay.running() as running:
+        for raw in raws:
+            send_until_taken(raw.images, running.port, within_s=20)
+        # The stalled one answers nothing for timeout_s = 20, so whoever waited for it would be late here.
+        wait_until(lambda: verified(running, "central") == 6, within_s=18, told=running.stories)
+        assert verified(running, "stalled") == 0
+        stalled.close()
+
+
+def test_two_archives_get_parts_of_their_own_size(tmp_path, sandbox):
+    with Sandbox(tmp_path / "second", SandboxSettings()) as second:
+        urls, parts = {"central": sandbox.url, "second": second.url}, {"central": 200_000, "second": 900_000}
+        relay = Relay(folder=tmp_path, urls=urls, parts=parts, chunk_bytes=131_072)
+        raw = make(tmp_path / "scanner" / "a.dat", measurement(1, readouts=400, channels=8, samples=512))
+        with relay.running() as running:
+            send_until_taken(raw.images, running.port, within_s=20)
+            wait_until(lambda: running.stories()["a.dat"]["state"] == "retired", within_s=60, told=running.stories)
+            sent = {d["destination"]: d["parts"] for d in running.stories()["a.dat"]["deliveries"]}
+    assert len(sent["central"]) > len(sent["second"]) > 1
+    assert max(p["size"] for p in sent["central"]) <= 200_000 < max(p["size"] for p in sent["second"]) <= 900_000
+
+
+def test_a_closed_calendar_begins_nothing(tmp_path, sandbox):
+    with Sandbox(tmp_path / "second", SandboxSettings()) as second:
+        closed = 'calendar = [{ when = "Mon-Sun 00:00-24:00", mbit_per_s = 0 }]'
+        relay = Relay(folder=tmp_path, urls={"shut": second.url, "central": sandbox.url}, more={"shut": closed})
+        raw = make(tmp_path / "scanner" / "a.dat", measurement(1))
+        with relay.running() as running:
+            send_until_taken(raw.images, running.port, within_s=20)
+            wait_until(lambda: verified(running, "central") == 1, within_s=30, told=running.stories)
+            (waits,) = running.deliveries(kind="dicom", to="shut")
+            assert waits["state"] == "queued"
+            assert running.alerts() == []
+
+
+def test_a_proxy_that_wants_a_password_is_gone_through(tmp_path, sandbox, process, requires):
+    port = free_port()
+    (tmp_path / "proxy.conf").write_text(TINYPROXY.format(port=port, folder=tmp_path))
+    process(requires("tinyproxy"), "-d", "-c", str(tmp_path / "proxy.conf"))
+    wait_until(lambda: listens(port), within_s=10)
+    secret = tmp_path / "proxy-password"
+    secret.write_text("proxy-secret")
+    by = f'proxy = {{ url = "http://127.0.0.1:{port}", user = "relay", password = {{ file = "{secret}" }} }}'
+    relay = Relay(folder=tmp_path, urls={"central": sandbox.url}, more={"central": by})
+    raw = make(tmp_path / "scanner" / "a.dat", measurement(1))
+    with relay.running() as running:
+        send_until_taken(raw.images, running.port, within_s=20)
+        wait_until(lambda: verified(running, "central") == 1, within_s=30, told=running.stories)
+    assert "POST" in (tmp_path / "proxy.log").read_text()
+    secret.write_text("wrong-secret")
+    with pytest.raises(Unauthorized) as said:  # tinyproxy answers a wrong password with 401, and none with 407
+        archive(relay).check()
+    assert "wrong-secret" not in str(said.value)
+    bare = {"central": f'proxy = {{ url = "http://127.0.0.1:{port}" }}'}
+    with pytest.raises(DestinationDown, match="the proxy wants other credentials"):
+        archive(relay.but(more=bare)).check()
+
+
+def archive(relay):
+    box = Box(load_config(relay.write()))
+    try:
+        return box.archives()["central"]
+    finally:
+        box.close()
+
+
+@pytest.fixture
+def certified(requires, tmp_path, sandbox, process):
+    """Return the port on [::1] of an nginx before the sandbox that wants a certificate of a private authority."""
+    openssl, folder, port = requires("openssl"), tmp_path / "nginx", free_port()
+    folder.mkdir()
+
+    def sign(name, *more):
+        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{folder}/{name}.key")
+        out = ("-out", f"{folder}/{name}.pem", "-subj", f"/CN={name}", "-days", "2", "-x509")
+        subprocess.run([openssl, "req", *key, *out, *more], check=True, capture_output=True)
+
+    sign("ca")
+    for name in ("server", "relay"):
+        is_none = ("-addext", "basicConstraints=critical,CA:FALSE", "-addext", "subjectAltName=IP:::1")
+        sign(name, "-CA", f"{folder}/ca.pem", "-CAkey", f"{folder}/ca.key", *is_none)
+    user = "user root;" if os.geteuid() == 0 else ""
+    (folder / "conf").write_text(NGINX.format(folder=folder, port=port, url=sandbox.url, user=user))
+    process(requires("nginx"), "-c", str(folder / "conf"), "-e", str(folder / "error.log"))
+    wait_until(lambda: listens(port, "::1"), within_s=10)
+    return folder, port
+
+
+def test_a_private_authority_a_client_certificate_and_ipv6(tmp_path, certified):
+    folder, port = certified
+    trusted = f'ca_file = "{folder}/ca.pem"'
+    shown = f'{trusted}\nclient_cert = "{folder}/relay.pem"\nclient_key = "{folder}/relay.key"'
+    relay = Relay(folder=tmp_path, urls={"central": f"https://[::1]:{port}"})
+    with pytest.raises(DestinationDown):
+        archive(relay).check()  # nobody it knows has signed the server
+    with pytest.raises(Refused, match="status 400"):  # nginx wants a certificate
+        archive(relay.but(more={"central": trusted})).check()
+    relay = relay.but(more={"central": shown})
+    raw = make(tmp_path / "scanner" / "a.dat", measurement(1))
+    with relay.running() as running:
+        send_until_taken(raw.images, running.port, within_s=20)
+        wait_until(lambda: verified(running, "central") == 1, within_s=30, told=running.stories)
