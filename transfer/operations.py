@@ -52,6 +52,23 @@ def hold(database: Database, reference: str, *, reason: str, actor: str, clock: 
     return held
 
 
+def prefer(database: Database, reference: str, *, priority: int, actor: str, clock: Clock) -> list[str]:
+    """Let work go before (or, below 0, after) all other work that is due; return what was moved.
+
+    Raises:
+        NotFound: there is no such work.
+    """
+    now, moved = clock.now(), []
+    with database.write() as connection:
+        for table, row_id in _meant(connection, reference):
+            state = connection.execute(
+                update(table).where(table.c.id == row_id).values(priority=priority).returning(table.c.state)
+            ).scalar_one()
+            _say(connection, table, row_id, "preferred", state, state, f"priority {priority}", actor, now)
+            moved.append(_named(table, row_id))
+    return moved
+
+
 def _meant(connection: Connection, reference: str) -> list[tuple[Table, int]]:
     is_delivery, digits = reference.startswith("d"), reference.removeprefix("d")
     if not digits.isdigit() or len(digits) > 9:

@@ -146,6 +146,7 @@ def _begin(connection: Connection, row: RowMapping, study_id: int, new: NewDeliv
         "destination": new.destination,
         "machine": row["machine"],
         "lane": f"{new.destination}/{study_id}",
+        "priority": row["priority"],
     }
     return int(connection.execute(insert(tables.delivery).values(**values, **first).returning(d.id)).scalar_one())
 

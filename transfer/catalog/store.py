@@ -63,7 +63,7 @@ class Store:
         to: str | None = None,
         not_to: Collection[str] = (),
     ) -> Claim | None:
-        """Take the row that has been due longest, if any; stages named in ``but_not`` are left alone.
+        """Take the row of the highest priority that is due longest, if any; stages in ``but_not`` are left alone.
 
         Of deliveries: those ``to`` one destination (None: to any), and none ``not_to`` others.
 
@@ -197,7 +197,7 @@ class Store:
             select(table)
             .where(c.due_at <= now if row_id is None else c.id == row_id, c.lease_token.is_(None), states, ~busy, ways)
             .where(or_(c.machine.is_(None), c.machine == self._machine), ~self._paused(table, now))
-            .order_by(c.due_at, c.id)
+            .order_by(c.priority.desc(), c.due_at, c.id)
             .limit(1)
             .with_for_update(skip_locked=True)
         )

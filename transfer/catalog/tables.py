@@ -66,6 +66,7 @@ def _work() -> list[Column[Any]]:
         Column("held_code", String(32)),
         Column("attempts", Integer, nullable=False, server_default="0"),
         Column("failures", Integer, nullable=False, server_default="0"),
+        Column("priority", Integer, nullable=False, server_default="0"),
         Column("machine", String(64)),
         Column("lane", String(200)),
         Column("lease_token", String(32)),

@@ -242,3 +242,18 @@ def test_a_wake_that_comes_while_the_stage_runs_is_not_lost(store, database, clo
         connection.execute(tables.capture.update().values(due_at=clock.now()))
     store.commit(claim, Later("waiting", 600.0))
     assert store.claim("capture") is not None
+
+
+def test_a_pause_grows_from_what_its_error_asks_for_up_to_its_cap(store, database, clock, list_files):
+    class LockedOut(SourceError):
+        pause_s = 900.0
+
+    list_files(a_file())
+    waited = []
+    for _ in range(4):
+        store.fail(store.claim("capture"), LockedOut("no"))
+        with database.read() as connection:
+            until_at = connection.execute(select(tables.pause.c.until_at)).scalar_one()
+        waited.append((until_at - clock.now()).total_seconds())
+        clock.sleep(waited[-1] + 1)
+    assert waited == [900.0, 1800.0, 3600.0, 3600.0]

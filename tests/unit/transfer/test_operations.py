@@ -10,6 +10,7 @@ from transfer import operations
 from transfer.catalog import lists, tables
 from transfer.catalog.database import Database
 from transfer.catalog.inventory import record_listing
+from transfer.catalog.store import Store
 from transfer.states import CaptureState
 
 CLOCK = SystemClock()
@@ -104,3 +105,16 @@ def test_what_a_stage_works_on_is_left_to_it(database):
 def test_a_reference_to_nothing_is_not_found(database, reference):
     with pytest.raises(NotFound):
         operations.retry(database, reference, actor="ann", clock=CLOCK)
+
+
+def test_what_a_person_prefers_goes_first_and_the_event_says_who(database):
+    later = SourceFile(path="b.dat", size=1, mtime_ns=1)
+    record_listing(database, scanner="t", source="t/1", files=[later], at=CLOCK.now(), quiet_s=0)
+    store = Store(database, clock=CLOCK, machine="box")
+    assert operations.prefer(database, "2", priority=1, actor="ann", clock=CLOCK) == ["2"]
+    assert [store.claim("capture").id, store.claim("capture").id] == [2, 1]
+    with database.read() as connection:
+        event = lists.story(connection, 2)["events"][-1]
+    assert (event["verb"], event["actor"], event["detail"]) == ("capture.preferred", "ann", "priority 1")
+    with pytest.raises(NotFound):
+        operations.prefer(database, "9", priority=1, actor="ann", clock=CLOCK)

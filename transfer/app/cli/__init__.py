@@ -11,6 +11,7 @@ from transfer.app.cli import (
     hold,
     inspect,
     link,
+    prefer,
     restore,
     retry,
     sandbox,
@@ -43,6 +44,7 @@ app.command("unlink")(link.unlink)
 app.command("inspect")(inspect.inspect)
 app.command("retry")(retry.retry)
 app.command("hold")(hold.hold)
+app.command("prefer")(prefer.prefer)
 app.command("restore")(restore.restore)
 app.command("verify")(verify.verify)
 app.command("check")(check.check)
