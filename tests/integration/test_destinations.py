@@ -5,9 +5,11 @@ import os
 import socket
 import subprocess
 
+import httpx
 import pytest
 
 from tests.integration.relay import Relay, free_port, make, measurement, send_until_taken, wait_until
+from transfer import operations
 from transfer.app.wiring import Box
 from transfer.config import load_config
 from transfer.destinations.errors import DestinationDown, Refused, Unauthorized
@@ -183,3 +185,32 @@ def test_a_private_authority_a_client_certificate_and_ipv6(tmp_path, certified):
     with relay.running() as running:
         send_until_taken(raw.images, running.port, within_s=20)
         wait_until(lambda: verified(running, "central") == 1, within_s=30, told=running.stories)
+
+
+def test_an_alias_token_is_replaced_without_a_restart_and_no_secret_is_shown(tmp_path, capfd):
+    with Sandbox(tmp_path / "archive", SandboxSettings()) as sandbox:
+        tokens = f"{sandbox.url}/data/services/tokens"
+
+        def issue():
+            token = httpx.get(f"{tokens}/issue", auth=("relay", "relay")).raise_for_status().json()
+            (tmp_path / "alias").write_text(token["alias"])
+            (tmp_path / "central-password").write_text(token["secret"])
+            return token
+
+        first = issue()
+        by = {"central": f'alias = {{ file = "{tmp_path}/alias" }}'}
+        relay = Relay(folder=tmp_path, urls={"central": sandbox.url}, more=by, password=first["secret"])
+        raw = make(tmp_path / "scanner" / "a.dat", measurement(1))
+        with relay.running() as running:
+            httpx.get(f"{tokens}/invalidate/{first['alias']}", auth=("relay", "relay")).raise_for_status()
+            send_until_taken(raw.images, running.port, within_s=20)
+            wait_until(lambda: any("401" in text for text in running.alerts()), within_s=20, told=running.stories)
+            alerts, second = running.alerts(), issue()
+            (waits,) = running.deliveries(kind="dicom", to="central")
+            operations.retry(running.box.database, f"d{waits['id']}", actor="ann", clock=running.box.clock)
+            wait_until(lambda: verified(running, "central") == 1, within_s=30, told=running.stories)
+            assert running.alerts() == []
+            shown = str((alerts, running.stories()))
+    shown += "".join(capfd.readouterr())
+    assert "stage.failed" in shown
+    assert [s for token in (first, second) for s in (token["alias"], token["secret"]) if s in shown] == []

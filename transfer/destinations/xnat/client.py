@@ -41,6 +41,8 @@ class XnatSettings(Reach):
     kind: Literal["xnat"] = "xnat"
     url: str = Field(pattern=r"^https?://[^\s?#]+$")
     user: str
+    alias: Secret | None = None
+    """The name of an alias token of the user's, whose secret is the password then (AliasTokenRestlet)."""
     password: Secret
     resource: str = Field(default="KSPACE", pattern=r"^[A-Za-z0-9_-]+$")
     part_bytes: int = Field(default=256_000_000, ge=65_536, le=4_000_000_000)
@@ -57,10 +59,11 @@ class _SignIn(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         try:
-            password = self._settings.password.reveal()
+            alias, password = self._settings.alias, self._settings.password.reveal()
+            user = self._settings.user if alias is None else alias.reveal()
         except ConfigError as error:
             raise Unauthorized(f"Destination {self._settings.name} cannot be signed in to. {_WAITS} {error}") from error
-        yield from httpx.BasicAuth(self._settings.user, password).auth_flow(request)
+        yield from httpx.BasicAuth(user, password).auth_flow(request)
 
 
 class XnatClient:
