@@ -4,9 +4,11 @@ import numpy as np
 
 _SUSPECT = 512
 """The longest run inside the readouts of real files is 68 bytes."""
-_STRIDE = 252
-"""Of the words at this distance at least two neighbours lie wholly inside every suspect run."""
 _WORD = 8
+_STRIDE = _SUSPECT - _WORD
+"""Of the words at this distance at least one lies wholly inside every suspect run."""
+_LOOKS = ((-248, 256), (-124, 128))
+"""That run also holds the words this far before it, or this far behind it."""
 
 
 class ZeroRuns:
@@ -46,14 +48,20 @@ class ZeroRuns:
 
 
 def _hits(data: memoryview) -> list[int]:
-    """Return where words of zeros lie whose neighbour is zeros as well: at least one such word of every suspect run.
+    """Return where words of zeros lie that may be inside a suspect run: at least one of every run in ``data``.
 
-    Readout headers, mostly zeros, are too short for two of them.
+    Most words of zeros lie in readout headers, and their neighbours tell. Beyond an end of the data its last word is
+    looked at instead: that may let a word pass, but drops none, since a run in the data has its other side inside.
     """
     count = max(0, (len(data) - _WORD) // _STRIDE + 1)
-    empty = np.ndarray((count,), np.uint64, data, 0, (_STRIDE,)) == 0
-    both = empty[1:] & empty[:-1]
-    return [int(hit) * _STRIDE for hit in np.flatnonzero(both)] if both.any() else []
+    hits = np.flatnonzero(np.ndarray((count,), np.uint64, data, 0, (_STRIDE,)) == 0) * _STRIDE
+    for before, behind in _LOOKS:
+        if not len(hits):
+            return []
+        last = len(data) - _WORD
+        words = np.ndarray((last + 1,), np.uint64, data, 0, (1,))
+        hits = hits[(words[np.maximum(hits + before, 0)] == 0) | (words[np.minimum(hits + behind, last)] == 0)]
+    return [int(hit) for hit in hits]
 
 
 def _forward(data: memoryview, at: int) -> int:
