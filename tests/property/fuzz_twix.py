@@ -1,6 +1,7 @@
 """A coverage-guided fuzzer for the header and the walk: ``python fuzz_twix.py CORPUS -max_total_time=60``.
 
-CORPUS is a folder of files to begin with; small practice files of every kind are added. What must hold for any bytes:
+CORPUS is where inputs that reach something new are kept; more folders to begin with may follow (real files, with
+``-max_len=1400000``), and small practice files of every kind are added. What must hold for any bytes:
 only our own errors are raised, any split of the feed gives one verdict, a border never lies beyond what was fed, and
 what the walk calls whole the quick check calls whole too.
 """
