@@ -83,6 +83,19 @@ def _ends(walker: Walker, *, start: int, held: int, is_full: bool) -> list[int]:
     return sorted(ends)
 
 
+def digest_of(reader: Reader, *, size: int, progress: Callable[[], None]) -> str:
+    """Read a file of ``size`` bytes and return its SHA-256; of fewer bytes where it ends before.
+
+    Raises:
+        SourceError: the share does not answer.
+    """
+    digest = sha256()
+    for at in range(0, size, _READ_BYTES):
+        digest.update(reader.read(at, min(_READ_BYTES, size - at)))
+        progress()
+    return digest.hexdigest()
+
+
 def drop(target: Path) -> None:
     """Forget a packed file and its journal, whether or not they exist."""
     target.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -63,6 +63,8 @@ class Share:
         except OSError as error:
             raise _explained(error, "open a file") from error
         try:
+            with suppress(OSError):  # it is advice: what is read shall come from the share, not from this memory
+                os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
             yield _Reader(handle)
         finally:
             os.close(handle)

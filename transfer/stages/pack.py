@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kspace import pack as kspace_pack
 from kspace.manifest import harmless_name, write_manifest
-from kspace.records import Verdict
+from kspace.records import Packed, Verdict
 from kspace.sources import Source
 from transfer.records import Capture, Changed, Done, Held, Outcome, PackedUp, Twin
 
@@ -44,6 +44,9 @@ def pack(  # noqa: PLR0913 -- the ports
     if before != capture.file:
         kspace_pack.drop(target)
         return Done(Changed(before, "The file changed while it was read; it is looked at from the start."))
+    if packed.audit.verdict is Verdict.SUSPECT_HOLE and not _reads_the_same(source, capture, packed, progress):
+        kspace_pack.drop(target)
+        return Done(Changed(before, "Read again, the file gave other bytes; it is looked at from the start."))
     whole = packed.audit.verdict.is_whole or packed.audit.verdict in {Verdict.SUSPECT_HOLE, Verdict.NOT_TWIX}
     if not whole and not capture.as_is:
         return Held(
@@ -56,3 +59,10 @@ def pack(  # noqa: PLR0913 -- the ports
         return Done(Twin(packed, twin))
     name = harmless_name(capture.file.path, packed.measurements)
     return Done(PackedUp(packed, write_manifest(packed, source_name=name)))
+
+
+def _reads_the_same(source: Source, capture: Capture, packed: Packed, progress: Callable[[], None]) -> bool:
+    """Read the source once more where zeros may stand for bytes that a share had not got yet."""
+    with source.open(capture.file.path) as reader:
+        again = kspace_pack.digest_of(reader, size=packed.size, progress=progress)
+    return again == packed.sha256

@@ -1,5 +1,7 @@
 """Stages as what they are: a record and ports in, an outcome out; on files in a folder, with a clock that stands."""
 
+import os
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -323,12 +325,47 @@ def test_the_spool_is_kept_for_its_time(capture):
     assert retire(capture(), clock=Standing(), keep_s=0.0) == Done(Retired())
 
 
-def test_a_suspect_hole_is_captured_and_flagged(capture, share, tmp_path):
+@pytest.fixture
+def holed(capture, share, tmp_path):
+    """Return a capture whose samples hold zeros, where they begin, and the file as it was before."""
     image = settled(capture(), share).result.measurements[-1]
-    data = bytearray((tmp_path / "share" / "a.dat").read_bytes())
+    whole = (tmp_path / "share" / "a.dat").read_bytes()
     samples = image.offset + image.header_bytes + 192 + 32
-    data[samples : samples + 600] = bytes(600)
-    outcome = packed(capture(bytes(data)), share, tmp_path)
+    return capture(whole[:samples] + bytes(600) + whole[samples + 600 :]), samples, whole
+
+
+def test_a_suspect_hole_is_captured_and_flagged(holed, share, tmp_path):
+    suspect, samples, _ = holed
+    outcome = packed(suspect, share, tmp_path)
     assert isinstance(outcome.result, PackedUp)
     assert outcome.result.packed.audit.verdict is Verdict.SUSPECT_HOLE
     assert samples - 32 <= outcome.result.packed.audit.position <= samples, "the channel header ends in zeros as well"
+
+
+class _FillsLater(Share):
+    """A share that gives zeros for bytes it has not got yet, and the bytes at the next opening."""
+
+    def __init__(self, share, path, whole):
+        self._share, self._path, self._whole = share, path, whole
+        self.openings = 0
+        self.stat = share.stat
+
+    @contextmanager
+    def open(self, path):
+        self.openings += 1
+        if self.openings > 1:
+            found = self._path.stat()
+            self._path.write_bytes(self._whole)
+            os.utime(self._path, ns=(found.st_atime_ns, found.st_mtime_ns))
+        with self._share.open(path) as reader:
+            yield reader
+
+
+def test_a_hole_that_the_share_fills_is_not_captured(holed, share, tmp_path):
+    suspect, _, whole = holed
+    late = _FillsLater(share, tmp_path / "share" / "a.dat", whole)
+    assert isinstance(packed(suspect, late, tmp_path).result, Changed)
+    assert not (tmp_path / suspect.spooled).exists()
+    again = packed(suspect, late, tmp_path)
+    assert again.result.packed.audit.verdict is Verdict.COMPLETE_NATIVE
+    assert again.result.packed.sha256 == sha256(whole).hexdigest()

@@ -91,7 +91,7 @@ def _lines(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _draw(raw: RawFile, png: Path | None) -> None:
-    is_capable = console.is_terminal and console.color_system == "truecolor"
+    is_capable = console.is_terminal and console.color_system in {"truecolor", "256"}
     if not png and not is_capable:
         return
     try:
