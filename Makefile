@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml README.md LICENSE $(shell find kspace dicom hardware transfer -type f ! -name '*.pyc')
-TEST_PACKAGES := git dcmtk postgresql-15 nginx-light tinyproxy openssl
+TEST_PACKAGES := git dcmtk postgresql-15 nginx-light tinyproxy openssl zstd
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore

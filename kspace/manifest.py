@@ -25,9 +25,13 @@ _RESTORE = (
 class Manifest:
     """What restoring needs of a manifest."""
 
+    name: str | None
+    """The file's name, where it says nothing of a patient."""
     size: int
     sha256: str
     chunks: tuple[Chunk, ...]
+    headers: tuple[tuple[int, int], ...]
+    """(offset, length) of each measurement's header in the file, in bytes; a measurement begins with its header."""
 
 
 def write_manifest(packed: Packed, *, source_name: str | None) -> bytes:
@@ -60,8 +64,14 @@ def read_manifest(document: bytes) -> Manifest:
         said = json.loads(document)
         if said["format"] != FORMAT or said["version"] != _VERSION:
             raise BadInput(f"The manifest is of version {said['version']!r}; this program reads {_VERSION}.")
-        chunks = tuple(_chunk(*row) for row in said["chunks"])
-        return Manifest(size=said["source"]["size"], sha256=said["source"]["sha256"], chunks=chunks)
+        source = said["source"]
+        return Manifest(
+            name=_plain_name(source["name"]),
+            size=source["size"],
+            sha256=source["sha256"],
+            chunks=tuple(_chunk(*row) for row in said["chunks"]),
+            headers=tuple(_header(m["offset"], m["header_bytes"]) for m in said["measurements"]),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput("This is no manifest of a capture; the data beside it is untouched.") from error
 
@@ -97,6 +107,17 @@ def _chunk(offset: int, raw: int, stored: int, codec: str, digest: str) -> Chunk
     if not all(type(n) is int and n >= 0 for n in (offset, raw, stored)) or not isinstance(codec, str):
         raise ValueError("a chunk's place and lengths are whole numbers, its codec is a name")
     return Chunk(offset=offset, raw_bytes=raw, stored_bytes=stored, codec=codec, sha256=digest)
+
+
+def _header(offset: int, length: int) -> tuple[int, int]:
+    if not all(type(n) is int and n >= 0 for n in (offset, length)):
+        raise ValueError("a header's place and length are whole numbers")
+    return offset, length
+
+
+def _plain_name(name: str | None) -> str | None:
+    """Return the name if it is one: what an archive gives back is not trusted with a path."""
+    return name if isinstance(name, str) and re.fullmatch(r"\w[^/\0-\x1f]{0,200}", name) else None
 
 
 def _described(measurement: Measurement) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Sources: pehses/twixtools ``twixtools/hdr_def.py``; ismrmrd/siemens_to_ismrmrd `
 VB19, VE11, VE12 and XA61 files.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from struct import Struct
 
@@ -113,6 +114,21 @@ def directory(head: bytes, size: int) -> tuple[Slot, ...]:
             raise Broken(message, verdict=Verdict.HEADER_CUT, position=size)
         at = slot.offset + max(slot.length, _HEAD.size)
     return slots
+
+
+def moved(head: bytes, numbers: Sequence[int], places: Sequence[tuple[int, int]]) -> bytes:
+    """Return the directory ``head`` with only these slots (from 0), each at its new offset and at most so long.
+
+    A length of 0, as a streamed file has it, stays 0.
+    """
+    first, _ = _HEAD.unpack_from(head)
+    out = bytearray(DIRECTORY_BYTES)
+    _HEAD.pack_into(out, 0, first, len(numbers))
+    for slot, (number, (offset, room)) in enumerate(zip(numbers, places, strict=True)):
+        mid, fid, _, length, patient, protocol = _SLOT.unpack_from(head, _HEAD.size + number * _SLOT.size)
+        at = _HEAD.size + slot * _SLOT.size
+        _SLOT.pack_into(out, at, mid, fid, offset, min(length, room), patient, protocol)
+    return bytes(out)
 
 
 def header_bytes(head: bytes, *, offset: int, size: int) -> int:

@@ -108,10 +108,10 @@ class Raw:
     images: tuple[Path, ...]
 
 
-def make(path: Path, twix: Synthetic, *, study: int = 1, comments: str = "") -> Raw:
-    """Write a raw file and, beside the share, its images."""
+def make(path: Path, twix: Synthetic, *, study: int = 1, comments: str = "", before: Sequence[Synthetic] = ()) -> Raw:
+    """Write a raw file, with adjustments before its imaging measurement, and, beside the share, its images."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_twix(path, twix)
+    write_twix(path, *before, twix)
     middle = twix.first_tick + twix.readouts // 2 * twix.tick_step
     series = SyntheticSeries(
         baseline="VB" if twix.baseline == "VB" else "XA",

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from kspace.errors import ConfigError, KspaceError
+from kspace.errors import ConfigError, KspaceError, NotFound
 from transfer.app.wiring import Box
 from transfer.catalog import lists
 from transfer.catalog.loading import load_delivery
@@ -58,6 +58,19 @@ def verified(box: Box, capture_id: int) -> list[Custody]:
                 )
             )
     return found
+
+
+def from_source(copies: list[Custody], source: str | None) -> Custody:
+    """Return the verified copy at one destination, else the first.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = [copy for copy in copies if source in {None, copy.destination}]
+    if not found:
+        at = f" at {source}" if source else ""
+        raise NotFound(f"No verified copy of this capture lies{at or ' in any archive yet'}; see `kspace show`.")
+    return found[0]
 
 
 def oldest(box: Box, number: int) -> list[int]:

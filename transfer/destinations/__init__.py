@@ -45,6 +45,15 @@ class RawArchive(Protocol):
             Forbidden: the relay may not write there.
         """
 
+    def places(self, *, project: str, session: str, scan: str | None) -> list[str]:
+        """Return the places of a session that may hold captures, without changing anything.
+
+        ``session`` and ``scan`` are what the archive calls them; without a scan it is all scans and the session itself.
+
+        Raises:
+            Missing: the archive has no such session or scan.
+        """
+
     def listing(self, place: str) -> dict[str, Stored]:
         """Return what the archive lists at the place, by name."""
 

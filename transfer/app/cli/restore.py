@@ -1,40 +1,126 @@
-"""`kspace restore`: the original file back from the archive."""
+"""`kspace restore`: original files back from an archive, also without the catalog that sent them."""
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferSpeedColumn
 
-from kspace.errors import NotFound
+from kspace.errors import BadInput, KspaceError, NotFound
 from transfer.app.cli.options import DEFAULT_CONFIG, ConfigPath, console, open_box
-from transfer.app.custody import verified
-from transfer.restore import restore as restore_file
+from transfer.app.custody import from_source, verified
+from transfer.app.lying import Lying, in_session
+from transfer.restore import AT_ONCE, restore_all
+from transfer.restore.work import HEADER, Wish
 
 
-def restore(
-    capture_id: Annotated[int, typer.Argument(metavar="ID", help="The capture's number.")],
-    target: Annotated[Path, typer.Option("--output", "-o", help="The file to write; it must not exist.")],
+class Stopped(KspaceError):
+    """A person ended it."""
+
+    code = "stopped"
+    exit_code = 130
+
+
+def restore(  # noqa: PLR0913 -- a command line's options
+    *,
+    target: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The file to write, which must not exist; of a session: the folder."),
+    ],
+    capture_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="The capture's number.")] = None,
+    project: Annotated[str | None, typer.Option(help="Instead of an ID: the archive's project.")] = None,
+    session: Annotated[str | None, typer.Option(help="The session's label or id there.")] = None,
+    scan: Annotated[str | None, typer.Option(help="Of this scan alone.")] = None,
+    only: Annotated[str | None, typer.Option(help="`header`, or `measurement-N`, counted from 1.")] = None,
+    source: Annotated[str | None, typer.Option("--from", help="The destination; else the first that has it.")] = None,
+    keeps_damaged: Annotated[
+        bool, typer.Option("--keep-damaged", help="Write what there is of a damaged file too, its holes named.")
+    ] = False,
+    at_once: Annotated[int, typer.Option(min=1, max=16, help="Parts to fetch at the same time.")] = AT_ONCE,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Fetch the original file back from the archive.
+    """Fetch original files back from an archive.
 
-    Byte for byte: the file appears only once its SHA-256 is that of the file on the scanner.
+    Byte for byte: a file appears only once its SHA-256 is that of the file on the scanner. A capture by its number; or
+    with --project and --session whatever the archive holds of a session, for which no catalog is needed, only the
+    configuration. The same command again goes on where one was ended.
     """
+    wished = _Wished(target, _only(only), keeps_damaged)
+    if keeps_damaged and only:
+        raise BadInput("--keep-damaged is for whole files; leave --only out.")
     box = open_box(config)
-    found = verified(box, capture_id)
-    if not found:
-        raise NotFound(f"Capture {capture_id} is verified in no archive yet; `kspace show {capture_id}` says why.")
-    held = found[0]
-    with Progress("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console) as bar:
-        task = bar.add_task(f"From {held.destination}", total=None)
-        size = restore_file(
-            held.archive,
-            place=held.place,
-            folder=held.folder,
-            sha256_expected=held.sha256,
-            target=target,
-            progress=lambda done, of: bar.update(task, completed=done, total=of),
-        )
+    if capture_id is not None and not (project or session or scan):
+        copy = from_source(verified(box, capture_id), source)
+        lying = [Lying(destination=copy.destination, archive=copy.archive, place=copy.place, folder=copy.folder)]
+        wishes = [wished.of(lying[0], sha256=copy.sha256)]
+    elif capture_id is None and project and session:
+        lying = in_session(box, project=project, session=session, scan=scan, source=source)
+        wishes = [wished.of(one) for one in lying if one.is_whole]
+        _make_folder(target)
+    else:
+        raise BadInput("Name a capture by its number, or else a session by both --project and --session.")
+    for one in lying:
+        if not one.is_whole:
+            typer.echo(f"{one.folder}: its delivery to {one.destination} never ended; left out.", err=True)
+    code = _run(wishes, source=lying[0].destination, at_once=at_once)
     box.close()
-    typer.echo(f"{target}: {size:,} bytes, SHA-256 {held.sha256}, identical to the file on the scanner.")
+    if code or len(wishes) < len(lying):
+        raise typer.Exit(code or NotFound.exit_code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wished:
+    target: Path
+    only: str | int | None
+    keeps_damaged: bool
+
+    def of(self, one: Lying, sha256: str | None = None) -> Wish:
+        return Wish(
+            archive=one.archive,
+            place=one.place,
+            folder=one.folder,
+            target=self.target,
+            sha256_expected=sha256,
+            only=self.only,
+            keeps_damaged=self.keeps_damaged,
+        )
+
+
+def _run(wishes: list[Wish], *, source: str, at_once: int) -> int:
+    """Restore with a progress bar on a terminal and a line for each file; return the exit code."""
+    code = 0
+    tasks: dict[str, TaskID] = {}
+    with Progress("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console) as bar:
+
+        def show(wish: Wish, done: int, of: int) -> None:
+            if wish.folder not in tasks:
+                tasks[wish.folder] = bar.add_task(f"{wish.folder} from {source}", total=of)
+            bar.update(tasks[wish.folder], completed=done)
+
+        try:
+            for ended in restore_all(wishes, at_once=at_once, progress=show):
+                if ended.error and len(wishes) == 1:
+                    raise ended.error
+                typer.echo(ended.said, err=ended.error is not None)
+                code = ended.error.exit_code if ended.error else code
+        except KeyboardInterrupt:
+            raise Stopped("Stopped. What was proved is kept; the same command goes on from it.") from None
+    return code
+
+
+def _only(given: str | None) -> str | int | None:
+    if given is None or given == HEADER:
+        return given
+    number = re.fullmatch(r"(?:measurement[ =-]?)?(\d{1,3})", given)
+    if number is None:
+        raise BadInput("--only takes `header` or `measurement-N`, counted from 1.")
+    return int(number[1])
+
+
+def _make_folder(target: Path) -> None:
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{target} cannot be used as a folder ({error.strerror}); name another one.") from error

@@ -53,6 +53,28 @@ class XnatRaw:
         self._client.request("PUT", place, accept=(200, 201, _CONFLICT), params={"format": "TWIX", "content": "RAW"})
         return place
 
+    def places(self, *, project: str, session: str, scan: str | None) -> list[str]:
+        """Return the relay's resources of the session, by its label or id, and of its scans.
+
+        The experiment is asked for first, as in `open_place`; then each scan for its resources.
+        """
+        path = f"/data/projects/{quote(project, safe='')}/experiments/{quote(session, safe='')}"
+        item = self._client.request("GET", path, params=_JSON).json()["items"][0]
+        base = f"/data/experiments/{item['data_fields']['ID']}"
+        scans = [found["ID"] for found in scans_of(item)]
+        if scan is not None and scan not in scans:
+            raise Missing(f"The session has no scan {scan}; it has: {', '.join(scans) or 'none'}.")
+        wanted = [
+            *([base] if scan is None else []),
+            *(f"{base}/scans/{quote(s, safe='')}" for s in scans if scan in {None, s}),
+        ]
+        return [
+            f"{owner}/resources/{row['label']}"
+            for owner in wanted
+            for row in self._client.rows(f"{owner}/resources")
+            if row["label"] == self._settings.resource
+        ]
+
     def listing(self, place: str) -> dict[str, Stored]:
         """Return the resource's files by their path in it; sizes and digests are the catalog's."""
         found: dict[str, Stored] = {}

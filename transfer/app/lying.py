@@ -1,0 +1,57 @@
+"""What lies in an archive of a session, asked of the archive alone."""
+
+from dataclasses import dataclass
+
+from kspace.errors import NotFound
+from transfer.app.wiring import Box
+from transfer.destinations import RawArchive
+from transfer.destinations.errors import Missing
+from transfer.restore.copy import folders
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lying:
+    """One capture as it lies in an archive, which alone was asked; ``is_whole``: its manifest, sent last, is there."""
+
+    destination: str
+    archive: RawArchive
+    place: str
+    folder: str
+    is_whole: bool = True
+
+
+def in_session(box: Box, *, project: str, session: str, scan: str | None, source: str | None) -> list[Lying]:
+    """Return what one archive has of a session: the one called ``source``, else the first that has anything.
+
+    The catalog is not asked: after the loss of the box the configuration is enough.
+
+    Raises:
+        NotFound: none has anything of it, or no destination is called so.
+        DestinationError: an archive cannot be asked.
+    """
+    archives = _named(box, source)
+    unknown = None
+    for name, archive in archives.items():
+        try:
+            places = archive.places(project=project, session=session, scan=scan)
+        except Missing as error:
+            unknown = error
+            continue
+        found = [
+            Lying(destination=name, archive=archive, place=place, folder=folder, is_whole=is_whole)
+            for place in places
+            for folder, is_whole in folders(archive.listing(place)).items()
+        ]
+        if found:
+            return found
+    where = " or ".join(archives)
+    raise unknown or NotFound(f"{where} has the session, but no raw data of the relay's in it.")
+
+
+def _named(box: Box, source: str | None) -> dict[str, RawArchive]:
+    archives: dict[str, RawArchive] = box.archives()
+    if source is None:
+        return archives
+    if source not in archives:
+        raise NotFound(f"No destination is called {source!r}; there are: {', '.join(archives) or 'none'}.")
+    return {source: archives[source]}

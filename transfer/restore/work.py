@@ -1,0 +1,189 @@
+"""One wish on its way: which parts it needs, what came of each, and how it ends."""
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+
+from kspace.errors import KspaceError
+from kspace.twix.excerpt import Ranges, excerpt, header_ranges, measurement_ranges
+from transfer.destinations import RawArchive
+from transfer.destinations.errors import NotHeld
+from transfer.restore.copy import Copy, Piece, open_copy
+from transfer.restore.damage import Damage, lost_ranges, told, whole_measurements
+from transfer.restore.partial import Partial, appear, disk, exists
+
+HEADER = "header"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What to restore, and to where."""
+
+    archive: RawArchive
+    place: str
+    folder: str
+    target: Path
+    """The file; or a folder that is there, in which it gets the name it had."""
+    sha256_expected: str | None = None
+    only: str | int | None = None
+    """`HEADER`: the headers alone; a number: that measurement, counted from 1."""
+    keeps_damaged: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How one wish ended; ``error`` is None where it was fulfilled."""
+
+    wish: Wish
+    said: str
+    size: int = 0
+    error: KspaceError | None = None
+
+
+class Work:
+    """A wish that parts are fetched for.
+
+    Raises:
+        KspaceError: it cannot be begun.
+    """
+
+    def __init__(self, wish: Wish, progress: Callable[[int, int], None]) -> None:
+        self.wish = wish
+        self.copy = copy = open_copy(
+            wish.archive, place=wish.place, folder=wish.folder, sha256_expected=wish.sha256_expected
+        )
+        self._ranges = _wanted(copy, wish.only)
+        self.path = _path(wish, copy)
+        self.is_there = self.path.exists() and _is_there(wish, copy, self.path)
+        self.left: dict[str, Piece] = {}
+        self.error: KspaceError | None = None
+        self._damages: list[Damage] = []
+        self._progress, self._done, self._lock = progress, 0, threading.Lock()
+        self._open = ExitStack()
+        pieces = tuple(p for p in copy.pieces if any(p.start < end and start < p.end for start, end in self._ranges))
+        self._size = sum(p.end - p.start for p in pieces)
+        if not self.is_there:
+            self.partial = self._open.enter_context(Partial(self.path.parent, copy))
+            proved = self.partial.proved(pieces)
+            self.left = {p.name: p for p in pieces if p.name not in proved}
+        self.count(self._size - sum(p.end - p.start for p in self.left.values()))
+
+    def count(self, number: int) -> None:
+        """Note that so many bytes more are written."""
+        with self._lock:
+            self._done += number
+            self._progress(self._done, self._size)
+
+    def take(self, piece: Piece, came: Damage | KspaceError | None) -> None:
+        """Note what came of a part; after an error that is not of the part alone the others are not fetched."""
+        del self.left[piece.name]
+        if isinstance(came, Damage):
+            self._damages.append(came)
+        self.error = came if isinstance(came, KspaceError) else self.error
+
+    def end(self) -> Ended:
+        """Let the file appear if it is what was wished for, or say what is wrong and what is whole."""
+        with self._open:
+            try:
+                if self.is_there:
+                    said = f"{self.path}: is there already, identical to the original."
+                elif self.error is not None:
+                    return Ended(wish=self.wish, said=str(self.error), error=self.error)
+                elif lost := lost_ranges(self._damages, within=self._ranges):
+                    return self._damaged(lost)
+                elif self.wish.only is None:
+                    said = self._whole()
+                else:
+                    said = self._excerpt()
+            except KspaceError as error:
+                return Ended(wish=self.wish, said=str(error), error=error)
+        return Ended(wish=self.wish, said=said, size=self.path.stat().st_size)
+
+    def give_up(self) -> None:
+        """Close what is open; what is proved stays for the next time."""
+        self._open.close()
+
+    def _whole(self) -> str:
+        manifest = self.copy.manifest
+        if self.partial.sha256() != manifest.sha256:
+            self.partial.forget()
+            raise NotHeld(
+                "What came back is not the original file although each part is what the manifest says: the manifest "
+                "there is wrong. Nothing was written."
+            )
+        self.partial.become(self.path)
+        said = f"{self.path}: {manifest.size:,} bytes, SHA-256 {manifest.sha256}"
+        return f"{said}, identical to the file on the scanner."
+
+    def _excerpt(self) -> str:
+        only, beside = self.wish.only, self.path.with_name(f".{self.path.name}.new")
+        numbers = range(1, len(self.copy.manifest.headers) + 1) if only == HEADER else [int(only or 0)]
+        blocks = excerpt(self.partial.read, self._ranges, numbers=numbers)
+        with disk(self.path):
+            with beside.open("wb") as out:
+                out.writelines(blocks)
+                os.fsync(out.fileno())
+            appear(beside, self.path)
+            beside.unlink(missing_ok=True)
+        self.partial.drop()
+        what = "the headers" if only == HEADER else f"measurement {only}"
+        how = (
+            "byte for byte, under a directory that lists only what is in this file"
+            if len(self._ranges) > 1
+            else "byte for byte"
+        )
+        return (
+            f"{self.path}: {self.path.stat().st_size:,} bytes, {what} of {self.copy.folder} {how}; each chunk proved."
+        )
+
+    def _damaged(self, lost: Ranges) -> Ended:
+        said = told(self._damages, lost, copy=self.copy)
+        if not (self.wish.keeps_damaged and self.wish.only is None):
+            more = "What is proved stays beside it, so the same command later fetches the rest only"
+            error = NotHeld(f"{said} {more}; --keep-damaged writes what there is.")
+            return Ended(wish=self.wish, said=str(error), error=error)
+        target = self.path.with_name(f"{self.path.stem}.damaged{self.path.suffix}")
+        holes = target.with_name(f"{target.name}.holes.json")
+        document = {
+            "source": {"size": self.copy.manifest.size, "sha256": self.copy.manifest.sha256},
+            "holes": [{"part": d.part, "how": d.how, "ranges": d.ranges} for d in self._damages],
+            "whole_measurements": whole_measurements(self.copy, lost),
+        }
+        with disk(self.path), holes.open("x") as out:
+            json.dump(document, out, indent=1)
+        self.partial.become(target)
+        error = NotHeld(f"{said} {target} holds what there is, with zeros in the holes that {holes.name} names.")
+        return Ended(wish=self.wish, said=str(error), size=self.copy.manifest.size, error=error)
+
+
+def _wanted(copy: Copy, only: str | int | None) -> Ranges:
+    manifest = copy.manifest
+    if only is None:
+        return ((0, manifest.size),)
+    if isinstance(only, int):
+        return measurement_ranges(manifest.headers, only, size=manifest.size)
+    return header_ranges(manifest.headers)
+
+
+def _path(wish: Wish, copy: Copy) -> Path:
+    if not wish.target.is_dir():
+        return wish.target
+    name = Path(copy.manifest.name or f"{copy.folder}.dat")
+    if wish.only is None:
+        return wish.target / name
+    kind = HEADER if wish.only == HEADER else f"measurement-{wish.only}"
+    return wish.target / f"{name.stem}.{kind}{name.suffix}"
+
+
+def _is_there(wish: Wish, copy: Copy, path: Path) -> bool:
+    """Return True where a folder holds the very file already, as after a restore that ended half-way."""
+    if wish.only is None and path != wish.target and path.stat().st_size == copy.manifest.size:
+        with path.open("rb") as handle:
+            if file_digest(handle, "sha256").hexdigest() == copy.manifest.sha256:
+                return True
+    raise exists(path)
