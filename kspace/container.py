@@ -38,7 +38,7 @@ def codec_named(name: str) -> Codec:
     return built
 
 
-def decoded(chunk: Chunk, stored: bytes, decoders: dict[str, Codec]) -> bytes:
+def decoded(chunk: Chunk, stored: bytes, decoders: dict[str, Codec]) -> bytes | bytearray:
     """Return a chunk's source bytes after checking its stored bytes.
 
     Raises:
@@ -90,7 +90,7 @@ class PackedFile:
         """Where the next chunk begins."""
         return self.chunks[-1].offset + self.chunks[-1].stored_bytes if self.chunks else 0
 
-    def replay(self) -> Iterator[bytes]:
+    def replay(self) -> Iterator[bytes | bytearray]:
         """Yield the source bytes of every chunk that proves itself, then cut off whatever follows the last of them."""
         self.chunks = []
         for chunk in self._journalled():
@@ -187,7 +187,7 @@ def cut(chunks: Iterable[Chunk], *, part_bytes: int) -> list[list[Chunk]]:
     return runs
 
 
-def unpack(chunks: Iterable[Chunk], read: Callable[[int], bytes]) -> Iterator[bytes]:
+def unpack(chunks: Iterable[Chunk], read: Callable[[int], bytes]) -> Iterator[bytes | bytearray]:
     """Yield the source bytes chunk by chunk; ``read(n)`` returns the next n bytes of the packed file.
 
     Raises:

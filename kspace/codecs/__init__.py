@@ -9,7 +9,7 @@ class Codec(Protocol):
     def encode(self, raw: bytes | bytearray | memoryview) -> bytes:
         """Return the stored form of any bytes, also none."""
 
-    def decode(self, stored: bytes, *, raw_bytes: int) -> bytes:
+    def decode(self, stored: bytes, *, raw_bytes: int) -> bytes | bytearray:
         """Return the raw bytes, never more than raw_bytes of them.
 
         Raises:

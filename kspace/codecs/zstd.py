@@ -28,13 +28,24 @@ class Zstd:
 
     def decode(self, stored: bytes, *, raw_bytes: int) -> bytes:
         """Return the frame's content."""
-        try:
-            announced = zstandard.frame_content_size(stored)
-            if announced != raw_bytes:
-                raise SpoolError(f"A zstd chunk announces {announced} bytes where the manifest says {raw_bytes}.")
-            return self._decompressor.decompress(stored, max_output_size=raw_bytes, allow_extra_data=False)
-        except zstandard.ZstdError as error:
-            raise SpoolError("A zstd chunk does not decode: its stored bytes are damaged.") from error
+        return unframed(self._decompressor, stored, most=raw_bytes, least=raw_bytes)
+
+
+def unframed(
+    decompressor: zstandard.ZstdDecompressor, stored: bytes | memoryview, *, most: int, least: int = 0
+) -> bytes:
+    """Return the content of exactly one frame, which must announce its size, between the two bounds in bytes.
+
+    Raises:
+        SpoolError: it is none, or a damaged one.
+    """
+    try:
+        announced = zstandard.frame_content_size(stored)
+        if not least <= announced <= most:
+            raise SpoolError(f"A zstd frame announces {announced} bytes where {least} to {most} were promised.")
+        return decompressor.decompress(stored, max_output_size=announced, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise SpoolError("A zstd frame does not decode: its stored bytes are damaged.") from error
 
 
 PLUGIN = Plugin("zstd", ZstdSettings, Zstd)

@@ -52,7 +52,7 @@ class Mdh:
         """Bytes of the smallest header: what must be there to look at a block at all."""
         return self.header or self.channel_header
 
-    def block(self, data: bytes, at: int = 0) -> Block:
+    def block(self, data: bytes | memoryview, at: int = 0) -> Block:
         """Read the header that begins at ``at``."""
         dma, uid, counter, tick = _WORDS.unpack_from(data, at)
         (mask,) = _WORD.unpack_from(data, at + self.mask)
