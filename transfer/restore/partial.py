@@ -80,7 +80,7 @@ class Partial:
                         found.add(piece.name)
             return frozenset(found)
 
-    def write(self, at: int, raw: bytes) -> None:
+    def write(self, at: int, raw: bytes | bytearray) -> None:
         """Write decoded bytes to their place; nothing once the file is closed, when the restore was given up."""
         with self._lock, disk(self.path):
             if self._data.closed:
