@@ -1,12 +1,17 @@
-"""The custody receipt: what the archive proved to hold, when and how, signed with the relay's Ed25519 key."""
+"""The custody receipt: what the archive proved to hold, when and how, signed with the relay's Ed25519 key.
+
+The form is strict: one receipt is one string of bytes, so no byte of it can change unnoticed.
+"""
 
 import base64
+import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -16,6 +21,9 @@ from kspace.errors import BadInput
 from kspace.paths import sync_folder
 from transfer.destinations import Proof
 from transfer.records import RawDelivery
+
+_FORMAT = "kspace-receipt"
+_VERSION = 1
 
 
 class Signer:
@@ -30,6 +38,9 @@ class Signer:
             _make_key(key_file)
         self._key = key = _read_key(key_file)
         self.public_key = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+        self.public_pem = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
 
     def sign(self, document: bytes) -> str:
         """Return the signature in base64."""
@@ -41,8 +52,8 @@ def write_receipt(
 ) -> bytes:
     """Return the signed receipt as JSON."""
     said = {
-        "format": "kspace-receipt",
-        "version": 1,
+        "format": _FORMAT,
+        "version": _VERSION,
         "program": f"kspace-relay {version('kspace-relay')}",
         "source": {"size": delivery.capture.file.size, "sha256": delivery.capture.sha256},
         "destination": delivery.destination,
@@ -50,27 +61,114 @@ def write_receipt(
         "place": delivery.place,
         "folder": folder,
         "verified_at": at.isoformat(timespec="seconds"),
-        "files": {name: {"digest": p.digest, "how": p.how} for name, p in sorted(proofs.items())},
+        "files": {name: _proved(name, proof, delivery) for name, proof in sorted(proofs.items())},
     }
-    signed = {"receipt": said, "signature": signer.sign(_canonical(said)), "public_key": signer.public_key}
-    return json.dumps(signed, sort_keys=True, indent=1).encode()
+    return _written({"receipt": said, "signature": signer.sign(_canonical(said)), "public_key": signer.public_key})
 
 
-def check_receipt(document: bytes, *, public_key: str | None = None) -> dict[str, object]:
-    """Return what a receipt says after checking its signature, against a known key where one is given.
+def check_receipt(document: bytes, *, public_key: str | None = None) -> dict[str, Any]:
+    """Return what a receipt says after checking its form and signature, against a known key where one is given.
+
+    Without one this shows that nothing was changed since somebody signed it, and not who.
 
     Raises:
-        BadInput: it is no receipt, or its signature does not fit.
+        BadInput: it is no receipt, was changed, is signed with another key, or is of a later version.
     """
     try:
         signed = json.loads(document)
-        said: dict[str, object] = signed["receipt"]
-        known = signed["public_key"] if public_key is None else public_key
-        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(known))
-        key.verify(base64.b64decode(signed["signature"]), _canonical(said))
-    except (ValueError, KeyError, TypeError, InvalidSignature) as error:
-        raise BadInput("This is no receipt of the relay, or it was changed after it was signed.") from error
+        said: dict[str, Any] = dict(signed["receipt"])
+        key = _public_key(signed["public_key"])
+        if public_key is not None and signed["public_key"] != public_key:
+            _public_key(public_key)
+            raise BadInput(
+                f"This receipt is signed with the key {signed['public_key']} and not with {public_key}: it is another "
+                "relay's, or forged."
+            )
+        key.verify(_bytes(signed["signature"]), _canonical(said))
+        is_as_written = _written(signed) == document.rstrip(b"\r\n")
+    except (ValueError, KeyError, TypeError, RecursionError, InvalidSignature):
+        is_as_written = False
+    if not is_as_written:
+        raise BadInput("This is no receipt of the relay, or it was changed after it was signed.")
+    if (said.get("format"), said.get("version")) != (_FORMAT, _VERSION):
+        raise BadInput("This receipt is of a later version of the relay; check it with that.")
     return said
+
+
+def compare(said: Mapping[str, Any], path: Path) -> str:
+    """Return which of the things that a receipt is for a file is: the original, the packed file, or one part.
+
+    Raises:
+        BadInput: it is none of them, or cannot be read.
+    """
+    parts = {name.rpartition("/")[2]: f for name, f in said["files"].items() if "size" in f}
+    try:
+        size = path.stat().st_size
+        if size == said["source"]["size"] and _digests(path, [(size, "sha256")]) == [said["source"]["sha256"]]:
+            return "the original file, byte for byte"
+        wanted = [(f["size"], *f["digest"].split(":")) for _, f in sorted(parts.items())]
+        if parts and size == sum(length for length, _, _ in wanted):
+            found = _digests(path, [(length, kind) for length, kind, _ in wanted])
+            if found == [digest for _, _, digest in wanted]:
+                return f"the packed file: each of its {len(parts)} parts is what the archive showed"
+        for name, (length, kind, digest) in zip(sorted(parts), wanted, strict=True):
+            if size == length and _digests(path, [(length, kind)]) == [digest]:
+                return f"{name}, as the archive showed it"
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}).") from error
+    expected = f"{said['source']['size']:,} bytes, SHA-256 {said['source']['sha256']}"
+    raise BadInput(f"{path} ({size:,} bytes) is not what this receipt is for ({expected}), nor a part of it.")
+
+
+def known_key(given: str) -> str:
+    """Return a public key in base64, given so or as the path of a PEM file.
+
+    Raises:
+        BadInput: it is no Ed25519 public key.
+    """
+    try:
+        text = Path(given).read_bytes() if Path(given).is_file() else None
+        key = serialization.load_pem_public_key(text) if text else _public_key(given)
+    except (ValueError, OSError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise BadInput(f"{given} is no Ed25519 public key, neither in base64 nor a PEM file.")
+    return base64.b64encode(key.public_bytes_raw()).decode()
+
+
+def _proved(name: str, proof: Proof, delivery: RawDelivery) -> dict[str, Any]:
+    sizes = {part.name: part.size for part in delivery.parts}
+    part = name.rpartition("/")[2]
+    return {"digest": proof.digest, "how": proof.how} | ({"size": sizes[part]} if part in sizes else {})
+
+
+def _written(signed: Mapping[str, Any]) -> bytes:
+    return json.dumps(signed, sort_keys=True, indent=1).encode()
+
+
+def _public_key(text: str) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(_bytes(text))
+
+
+def _bytes(text: str) -> bytes:
+    """Return what base64 stands for, if it is written in its one proper way."""
+    found = base64.b64decode(text, validate=True)
+    if base64.b64encode(found).decode() != text:
+        raise ValueError("base64 with bits that stand for nothing")
+    return found
+
+
+def _digests(path: Path, ranges: Sequence[tuple[int, str]]) -> list[str]:
+    """Return the digests of so many bytes each, one after the other, from the file's start."""
+    found = []
+    with path.open("rb") as handle:
+        for size, kind in ranges:
+            digest, left = hashlib.new(kind, usedforsecurity=False), size
+            while left and (block := handle.read(min(left, 1 << 20))):
+                digest.update(block)
+                left -= len(block)
+            found.append(digest.hexdigest())
+    return found
 
 
 def _canonical(said: Mapping[str, object]) -> bytes:

@@ -9,6 +9,7 @@ from kspace.errors import NotFound
 from transfer.catalog import tables
 
 Row = dict[str, Any]
+_MAX_DIGITS = 9
 
 
 def captures(
@@ -104,6 +105,24 @@ def story(connection: Connection, capture_id: int) -> Row:
         "deliveries": sent,
         "events": _rows(connection.execute(happened.order_by(v.id)).mappings().all()),
     }
+
+
+def receipts(connection: Connection, reference: str) -> list[Row]:
+    """Return the newest receipt of each raw delivery meant: a capture's number (``12``) or a delivery's (``d5``).
+
+    Raises:
+        NotFound: nothing of it has a receipt.
+    """
+    d, r = tables.delivery.c, tables.receipt.c
+    digits = reference.removeprefix("d")
+    number = int(digits) if digits.isdigit() and len(digits) <= _MAX_DIGITS else 0
+    newest = select(func.max(r.id)).group_by(r.delivery_id)
+    query = select(r.delivery_id, d.destination, r.document).join(tables.delivery).where(r.id.in_(newest))
+    meant = d.id == number if reference.startswith("d") else d.capture_id == number
+    found = _rows(connection.execute(query.where(meant).order_by(d.id)).mappings().all())
+    if not found:
+        raise NotFound(f"There is no receipt of {reference!r}: nothing of it was proved yet; see `kspace show`.")
+    return found
 
 
 def alerts(connection: Connection, *, open_only: bool = True) -> list[Row]:

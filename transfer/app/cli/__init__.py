@@ -12,6 +12,7 @@ from transfer.app.cli import (
     inspect,
     link,
     prefer,
+    receipt,
     restore,
     retry,
     sandbox,
@@ -45,6 +46,7 @@ app.command("inspect")(inspect.inspect)
 app.command("retry")(retry.retry)
 app.command("hold")(hold.hold)
 app.command("prefer")(prefer.prefer)
+app.command("receipt")(receipt.receipt)
 app.command("restore")(restore.restore)
 app.command("verify")(verify.verify)
 app.command("check")(check.check)
