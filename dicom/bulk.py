@@ -1,25 +1,72 @@
 """The digest of what must survive every rewriting of a DICOM header: the image itself."""
 
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import pydicom
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import FileDataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 _BULK = ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "SpectroscopyData")
+_DEFER_BYTES = 1 << 20
+"""Larger values are read block by block, so that memory stays flat for an object of any size."""
+_BLOCK = 1 << 20
+_UNDEFINED = 0xFFFFFFFF
+_ITEM = 0xFFFEE000
 
 
-def bulk_digest(path: Path) -> tuple[str, str]:
-    """Return an instance's SOP Instance UID and the SHA-256 over its bulk data elements' values.
+class Bulk(NamedTuple):
+    """One instance as an archive must still show it: who it is, and what is in it."""
+
+    sop_uid: str
+    series_number: str
+    digest: str
+
+
+def bulk_of(path: Path) -> Bulk:
+    """Return an instance's identity and the SHA-256 over its bulk data elements' values.
 
     Archives rewrite headers (file meta information, anonymisation); these values they leave alone. Objects without
-    bulk data have the digest of nothing, so for them only the UID is evidence.
+    bulk data have the digest of nothing, so for them only identity and number are evidence.
 
     Raises:
         pydicom.errors.InvalidDicomError: this is no DICOM file.
     """
-    dataset = pydicom.dcmread(path)
+    dataset = pydicom.dcmread(path, defer_size=_DEFER_BYTES)
+    if dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        dataset = pydicom.dcmread(path)  # positions are those of the inflated bytes, so nothing can be put off
     digest = sha256()
-    for keyword in _BULK:
-        if keyword in dataset and isinstance(value := dataset[keyword].value, bytes):
-            digest.update(value)
-    return str(dataset.SOPInstanceUID), digest.hexdigest()
+    with path.open("rb") as handle:
+        for keyword in _BULK:
+            if keyword in dataset:
+                for block in _blocks(handle, dataset, keyword):
+                    digest.update(block)
+    return Bulk(str(dataset.SOPInstanceUID), str(dataset.get("SeriesNumber") or ""), digest.hexdigest())
+
+
+def _blocks(handle: BinaryIO, dataset: FileDataset, keyword: str) -> Iterator[bytes]:
+    element: Any = dataset.get_item(keyword)
+    if not isinstance(element, RawDataElement) or element.value is not None:
+        if isinstance(element.value, bytes):
+            yield element.value
+        return
+    handle.seek(element.value_tell)
+    if element.length != _UNDEFINED:
+        yield from _read(handle, element.length)
+        return
+    order: Literal["little", "big"] = "little" if element.is_little_endian else "big"
+    while len(head := handle.read(8)) == 8:  # encapsulated: items until the delimiter, which is no part of the value
+        tag = int.from_bytes(head[:2], order) << 16 | int.from_bytes(head[2:4], order)
+        if tag != _ITEM:
+            return
+        yield head
+        yield from _read(handle, int.from_bytes(head[4:], order))
+
+
+def _read(handle: BinaryIO, left: int) -> Iterator[bytes]:
+    while left and (block := handle.read(min(left, _BLOCK))):
+        left -= len(block)
+        yield block

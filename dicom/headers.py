@@ -109,16 +109,21 @@ def _study(dataset: Dataset, study_uid: str) -> Study:
         patient_name=_text(dataset, "PatientName"),
         description=_text(dataset, "StudyDescription"),
         accession=_text(dataset, "AccessionNumber"),
+        study_id=_text(dataset, "StudyID"),
+        referring=_text(dataset, "ReferringPhysicianName"),
+        procedure=_text(dataset, "RequestedProcedureDescription"),
+        institution=_text(dataset, "InstitutionName"),
+        station=_text(dataset, "StationName"),
+        model=_text(dataset, "ManufacturerModelName"),
         comments=tuple(c for k in keywords if (c := _text(dataset, k))),
     )
 
 
 def _series(dataset: Dataset, uids: dict[str, str]) -> Series:
-    number = _text(dataset, "SeriesNumber")
     return Series(
         series_uid=uids["SeriesInstanceUID"],
         study_uid=uids["StudyInstanceUID"],
-        number=int(number) if number and re.fullmatch(r"[+-]?\d{1,12}", number) else None,
+        number=_integer(dataset, "SeriesNumber"),
         description=_text(dataset, "SeriesDescription"),
         protocol=_text(dataset, "ProtocolName"),
         modality=_text(dataset, "Modality"),
@@ -126,7 +131,16 @@ def _series(dataset: Dataset, uids: dict[str, str]) -> Series:
         software=_text(dataset, "SoftwareVersions"),
         lprotid=lprotid_in(_protocol_texts(dataset)),
         frame_of_reference=_text(dataset, "FrameOfReferenceUID"),
+        image_type=_text(dataset, "ImageType"),
+        sequence=_text(dataset, "SequenceName"),
+        body_part=_text(dataset, "BodyPartExamined"),
+        images_in_acquisition=_integer(dataset, "ImagesInAcquisition"),
     )
+
+
+def _integer(dataset: Dataset, keyword: str) -> int | None:
+    text = _text(dataset, keyword)
+    return int(text) if text and re.fullmatch(r"[+-]?\d{1,12}", text) else None
 
 
 def _text(dataset: Dataset, keyword: str) -> str | None:

@@ -28,6 +28,11 @@ class Series:
     software: str | None = None
     lprotid: int | None = None
     frame_of_reference: str | None = None
+    image_type: str | None = None
+    sequence: str | None = None
+    body_part: str | None = None
+    images_in_acquisition: int | None = None
+    """How many images the scanner says the acquisition has, (0020,1002)."""
     sop_uids: frozenset[str] = frozenset()
     ticks: frozenset[int] = frozenset()
 
@@ -43,6 +48,12 @@ class Study:
     patient_name: str | None = None
     description: str | None = None
     accession: str | None = None
+    study_id: str | None = None
+    referring: str | None = None
+    procedure: str | None = None
+    institution: str | None = None
+    station: str | None = None
+    model: str | None = None
     comments: tuple[str, ...] = ()
     """PatientComments, StudyComments, AdditionalPatientHistory, in XNAT's order of search."""
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from dicom.headers import route_hints
 from dicom.listener import Received, Status
 from dicom.records import Study
 from kspace.clock import Clock
@@ -58,8 +57,7 @@ class CatalogInbox:
         return route_again(self._database, self._targets, machine=self._machine, at=self._clock.now())
 
     def _targets(self, study: Study, called_ae: str, calling_ae: str) -> tuple[Target, ...]:
-        hints = route_hints(study)
-        return targets(self._routes, study, hints=hints, called_ae=called_ae, calling_ae=calling_ae)
+        return targets(self._routes, study, called_ae=called_ae, calling_ae=calling_ae)
 
     def _file(self, received: Received) -> Path:
         place = self._folder / received.sha256[:2] / f"{received.sha256}.dcm"

@@ -93,6 +93,11 @@ def _retry(  # noqa: PLR0913 -- the facts of the act
     after = row["held_from"] if row["state"] == CaptureState.HELD else row["state"]
     if as_is and row["state"] == CaptureState.SKIPPED:
         after = CaptureState.FOUND
+    if row["held_code"] == "gone" or (row.get("refused") and row["state"] == DeliveryState.VERIFIED):
+        # What is gone there is sent again, and what a filter there refused is tried again.
+        is_gone = row["held_code"] == "gone"
+        after = DeliveryState.QUEUED
+        columns |= {"refused": None, **({"imported": None, "place": None} if is_gone else {})}
     is_held = row["state"] == CaptureState.HELD
     if row["lease_token"] is not None or not (is_held or _is_open(table, after)):
         return False

@@ -1,11 +1,12 @@
 """What stages are given and what they answer. A stage never sees the catalog: record in, outcome out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
-from dicom.records import Decision, Instance, Study
+from dicom.records import Decision, Instance, Series, Study
 from kspace.records import Audit, Measurement, Packed, Part, SourceFile, Verdict
 from transfer.selection import Choice
 from transfer.states import CaptureState, DeliveryState, Kind
@@ -79,12 +80,21 @@ class RawDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredInstance:
-    """One received instance, where its file lies and which series it is of."""
+    """One received instance, where its file lies and which series it is of. Ids grow as instances arrive."""
 
+    id: int
     instance: Instance
     series_uid: str
     path: Path
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesHead:
+    """A series as its first instance told it, with what that says of the study."""
+
+    study: Study
+    series: Series
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +111,24 @@ class DicomDelivery:
     since_at: datetime
     """When the delivery came into its state."""
     last_arrival_at: datetime
+    called_ae: str
+    calling_ae: str
+    heads: Mapping[str, "SeriesHead"]
+    """What each series says of itself and of the study, by its UID."""
     instances: tuple[StoredInstance, ...]
+    """Those whose file is still here: what was freed an archive proved to hold."""
     place: str | None
-    """The URI the last commit returned: prearchive or archive."""
+    """The URI that the last import or commit returned: prearchive or archive."""
+    experiment: str | None
+    """The archive's id of the session, once it was seen there."""
+    imported: Mapping[str, int]
+    """For each series the id of its last instance that the archive's importer took."""
+    refused: Mapping[str, int]
+    """The same, of series that the archive's own filter did not take."""
+    doubted: frozenset[str]
+    """Series that the archive did not show in full when it was last looked at; they were sent again since."""
+    assigned_by: str | None
+    """The person who said where it goes; no route has a say then."""
 
 
 Record = Capture | RawDelivery | DicomDelivery
@@ -231,6 +256,43 @@ class Sent:
     place: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """The archive's importer took a series, or refused it; nothing is proved yet, and others may follow."""
+
+    state: ClassVar[DeliveryState] = DeliveryState.QUEUED
+    place: str | None
+    imported: Mapping[str, int]
+    refused: Mapping[str, int]
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rerouted:
+    """The routes lead elsewhere than they did when the study came, and nothing of it was sent yet."""
+
+    state: ClassVar[DeliveryState] = DeliveryState.QUEUED
+    project: str
+    subject: str
+    session: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The session is in the prearchive and a person there must archive it."""
+
+    state: ClassVar[DeliveryState] = DeliveryState.WAITING
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observing:
+    """Another path carries the images; the session is awaited."""
+
+    state: ClassVar[DeliveryState] = DeliveryState.OBSERVING
+
+
 @dataclass(frozen=True, slots=True)
 class SendAgain:
     """The archive does not hold what was sent."""
@@ -238,7 +300,7 @@ class SendAgain:
     state: ClassVar[DeliveryState] = DeliveryState.QUEUED
     reason: str
     names: frozenset[str] = frozenset()
-    """Which files it did not prove, where that is known."""
+    """Which files (raw) or series (DICOM) it did not prove, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,11 +331,12 @@ class StillHeld:
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """The archive holds every instance of the study, in this experiment."""
+    """The archive proved that it holds every instance that goes there, in this experiment."""
 
     state: ClassVar[DeliveryState] = DeliveryState.VERIFIED
     experiment: str
-    instances: int
+    place: str
+    said: str
 
 
 Result = (
@@ -286,6 +349,10 @@ Result = (
     | Released
     | Retired
     | Sent
+    | Imported
+    | Rerouted
+    | Waiting
+    | Observing
     | SendAgain
     | CutAgain
     | Verified

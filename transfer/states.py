@@ -24,6 +24,10 @@ class DeliveryState(StrEnum):
 
     QUEUED = "queued"
     SENT = "sent"
+    WAITING = "waiting"
+    """DICOM: the archive has the session in its prearchive, for a person there."""
+    OBSERVING = "observing"
+    """DICOM that another path carries: the session is awaited in the archive."""
     VERIFIED = "verified"
     HELD = "held"
     WITHDRAWN = "withdrawn"
@@ -55,10 +59,12 @@ TRANSITIONS: Final[dict[type, dict[State, frozenset[State]]]] = {
         _C.HELD: frozenset({_C.FOUND, _C.SETTLED, _C.PACKED, _C.MATCHED, _C.PLANNED, _C.DELIVERED}),
     },
     _D: {
-        _D.QUEUED: frozenset({_D.QUEUED, _D.SENT, _D.HELD, _D.WITHDRAWN}),
-        _D.SENT: frozenset({_D.VERIFIED, _D.QUEUED, _D.HELD, _D.WITHDRAWN}),
+        _D.QUEUED: frozenset({_D.QUEUED, _D.SENT, _D.OBSERVING, _D.HELD, _D.WITHDRAWN}),
+        _D.SENT: frozenset({_D.WAITING, _D.VERIFIED, _D.QUEUED, _D.HELD, _D.WITHDRAWN}),
+        _D.WAITING: frozenset({_D.VERIFIED, _D.QUEUED, _D.HELD, _D.WITHDRAWN}),
+        _D.OBSERVING: frozenset({_D.VERIFIED, _D.QUEUED, _D.HELD, _D.WITHDRAWN}),
         _D.VERIFIED: frozenset({_D.VERIFIED, _D.QUEUED, _D.HELD, _D.WITHDRAWN}),
-        _D.HELD: frozenset({_D.QUEUED, _D.SENT, _D.VERIFIED, _D.WITHDRAWN}),
+        _D.HELD: frozenset({_D.QUEUED, _D.SENT, _D.WAITING, _D.OBSERVING, _D.VERIFIED, _D.WITHDRAWN}),
         _D.WITHDRAWN: frozenset({_D.QUEUED}),
     },
 }
@@ -75,6 +81,8 @@ STAGE_OF: Final[dict[tuple[Kind, State], str]] = {
     (Kind.RAW, _D.VERIFIED): "audit",
     (Kind.DICOM, _D.QUEUED): "forward",
     (Kind.DICOM, _D.SENT): "confirm",
+    (Kind.DICOM, _D.WAITING): "confirm",
+    (Kind.DICOM, _D.OBSERVING): "observe",
 }
 """A capture in PLANNED waits for its deliveries: the catalog moves it on in the commit of the last of them, and back
 from DELIVERED if one of them turns out not to be held any more. A VERIFIED delivery is due when its turn comes to be

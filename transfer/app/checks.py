@@ -17,7 +17,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from kspace.errors import BadInput, KspaceError
 from transfer.app.probing import scratch_projects, standing
 from transfer.app.wiring import Box
-from transfer.destinations import DicomArchive
+from transfer.destinations.imaging import DicomArchive
 from transfer.destinations.probing import Probed
 
 _CLOCK_S = 60.0

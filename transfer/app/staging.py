@@ -20,6 +20,7 @@ from transfer.stages.audit import audit
 from transfer.stages.confirm import confirm
 from transfer.stages.forward import forward
 from transfer.stages.join import join
+from transfer.stages.observe import observe
 from transfer.stages.pack import pack
 from transfer.stages.plan import plan
 from transfer.stages.retire import retire
@@ -98,7 +99,7 @@ def _of_captures(
 def _of_deliveries(
     config: Config, *, clock: Clock, archives: Mapping[str, Any], largest: Callable[[str], int]
 ) -> dict[str, Stage]:
-    rules, spool, quiet_s = config.rule, config.relay.spool, config.dicom.quiet_s
+    rules, spool = config.rule, config.relay.spool
     signer = Signer(config.relay.folder / "receipt-key.pem")
     return {
         "send": lambda delivery, progress: send(
@@ -118,15 +119,31 @@ def _of_deliveries(
             progress=progress,
         ),
         "audit": lambda delivery, _: audit(delivery, archive=_known(archives, delivery.destination), spool=spool),
+        **_of_images(config, clock=clock, archives=archives, largest=largest),
+    }
+
+
+def _of_images(
+    config: Config, *, clock: Clock, archives: Mapping[str, Any], largest: Callable[[str], int]
+) -> dict[str, Stage]:
+    return {
         "forward": lambda delivery, progress: forward(
             delivery,
             archive=_known(archives, delivery.destination),
-            spool=spool,
+            routes=config.route,
             clock=clock,
-            quiet_s=quiet_s,
+            quiet_s=config.dicom.quiet_s,
+            most_bytes=largest(delivery.destination),
             progress=progress,
         ),
         "confirm": lambda delivery, progress: confirm(
+            delivery,
+            archive=_known(archives, delivery.destination),
+            routes=config.route,
+            clock=clock,
+            progress=progress,
+        ),
+        "observe": lambda delivery, progress: observe(
             delivery, archive=_known(archives, delivery.destination), clock=clock, progress=progress
         ),
     }

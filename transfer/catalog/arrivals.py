@@ -69,11 +69,7 @@ def record_arrival(  # noqa: PLR0913 -- the facts of one arrival
             _delivery(database, connection, study_id, target, machine, at, due_at)
         if seen is Seen.SAME:
             return seen
-        d = tables.delivery.c
-        reopened = and_(d.kind == "dicom", d.study_id == study_id, d.state != DeliveryState.HELD)
-        connection.execute(
-            update(tables.delivery).where(reopened).values(state=DeliveryState.QUEUED, due_at=due_at, since_at=at)
-        )
+        _reopen(connection, study_id, at, due_at)
         _wake_captures(connection, arrival.series.serial, due_at)
     return seen
 
@@ -147,6 +143,7 @@ def _series(database: Database, connection: Connection, arrival: Arrival, study_
             "protocol": arrival.series.protocol,
             "serial": arrival.series.serial,
             "document": documents.to_document(arrival.series),
+            "told": documents.to_document(arrival.study),
         },
     )
     series_id = connection.execute(select(s.id).where(s.series_uid == arrival.series.series_uid)).scalar_one()
@@ -160,9 +157,15 @@ def _series(database: Database, connection: Connection, arrival: Arrival, study_
 
 def _instance(connection: Connection, arrival: Arrival, series_id: int, at: datetime) -> Seen:
     i = tables.instance.c
-    known = connection.execute(select(i.sha256).where(i.sop_uid == arrival.instance.sop_uid)).scalars().all()
-    if arrival.sha256 in known:
-        return Seen.SAME
+    rows = connection.execute(select(i.id, i.sha256, i.freed_at).where(i.sop_uid == arrival.instance.sop_uid)).all()
+    known = {row.sha256: row for row in rows}
+    if (same := known.get(arrival.sha256)) is not None:
+        if same.freed_at is None:
+            return Seen.SAME
+        # It was freed and lies here again: it is looked for in the archive once more before it may go again.
+        again = {"freed_at": None, "received_at": at, "path": str(arrival.path)}
+        connection.execute(update(tables.instance).where(i.id == same.id).values(again))
+        return Seen.NEW
     connection.execute(
         insert(tables.instance).values(
             series_id=series_id,
@@ -185,6 +188,30 @@ def _instance(connection: Connection, arrival: Arrival, series_id: int, at: date
         at=at,
     )
     return Seen.OTHER_BYTES
+
+
+def _reopen(connection: Connection, study_id: int, at: datetime, due_at: datetime) -> None:
+    """Let what came late be delivered too; what is held goes there as well once a person lets it go."""
+    d = tables.delivery.c
+    of_study = select(d.id, d.state).where(d.kind == "dicom", d.study_id == study_id)
+    for row in connection.execute(of_study).all():
+        values: dict[str, object] = {"due_at": due_at}
+        if row.state == DeliveryState.HELD:
+            values = {"held_from": DeliveryState.QUEUED}
+        elif row.state != DeliveryState.QUEUED:
+            values |= {"state": DeliveryState.QUEUED, "since_at": at, "reason": "More images arrived."}
+            note(
+                connection,
+                at=at,
+                actor=RELAY,
+                subject="delivery",
+                subject_id=row.id,
+                verb="delivery.reopened",
+                before=row.state,
+                after=DeliveryState.QUEUED,
+                detail="more images arrived",
+            )
+        connection.execute(update(tables.delivery).where(d.id == row.id).values(values))
 
 
 def _delivery(  # noqa: PLR0913, PLR0917 -- the columns of a new row

@@ -9,7 +9,7 @@ from dicom.records import Series, Study
 from kspace.errors import NotFound
 from kspace.records import Audit, Measurement, Part, SourceFile, Verdict
 from transfer.catalog import documents, tables
-from transfer.records import Capture, DicomDelivery, Match, RawDelivery, StoredInstance
+from transfer.records import Capture, DicomDelivery, Match, RawDelivery, SeriesHead, StoredInstance
 from transfer.states import CaptureState, DeliveryState
 
 
@@ -106,18 +106,26 @@ def _raw(connection: Connection, row: RowMapping) -> RawDelivery:
 
 def _dicom(connection: Connection, row: RowMapping) -> DicomDelivery:
     i, s, study = tables.instance.c, tables.series.c, tables.study.c
-    last_arrival_at = connection.execute(select(study.last_arrival_at).where(study.id == row["study_id"])).scalar_one()
+    of_study = select(study.last_arrival_at, study.called_ae, study.calling_ae).where(study.id == row["study_id"])
+    came = connection.execute(of_study).one()
     rows = connection.execute(
-        select(i.document, i.path, i.size, s.series_uid)
+        select(i.id, i.document, i.path, i.size, i.freed_at, s.series_uid)
         .join(tables.series)
         .where(s.study_id == row["study_id"])
         .order_by(s.id, i.id)
-    )
+    ).all()
+    first_of_each = {r.document["sop_uid"]: r for r in reversed(rows)}
     stored = [
-        StoredInstance(instance=documents.to_instance(document), series_uid=uid, path=Path(path), size=size)
-        for document, path, size, uid in rows
+        StoredInstance(
+            id=r.id,
+            instance=documents.to_instance(r.document),
+            series_uid=r.series_uid,
+            path=Path(r.path),
+            size=r.size,
+        )
+        for r in rows
+        if first_of_each[r.document["sop_uid"]] is r and r.freed_at is None
     ]
-    first_of_each = {s.instance.sop_uid: s for s in reversed(stored)}
     return DicomDelivery(
         id=row["id"],
         state=DeliveryState(row["state"]),
@@ -127,10 +135,28 @@ def _dicom(connection: Connection, row: RowMapping) -> DicomDelivery:
         session=row["session"],
         study=load_study(connection, row["study_id"]),
         since_at=row["since_at"],
-        last_arrival_at=last_arrival_at,
-        instances=tuple(s for s in stored if first_of_each[s.instance.sop_uid] is s),
+        last_arrival_at=came.last_arrival_at,
+        called_ae=came.called_ae,
+        calling_ae=came.calling_ae,
+        heads=_heads(connection, row["study_id"]),
+        instances=tuple(stored),
         place=row["place"],
+        experiment=row["experiment"],
+        imported=row["imported"] or {},
+        refused=row["refused"] or {},
+        doubted=frozenset(row["doubted"] or ()),
+        assigned_by=row["assigned_by"],
     )
+
+
+def _heads(connection: Connection, study_id: int) -> dict[str, SeriesHead]:
+    s = tables.series.c
+    rows = connection.execute(select(s.series_uid, s.told, s.document).where(s.study_id == study_id).order_by(s.id))
+    nothing = frozenset[Any]()
+    return {
+        uid: SeriesHead(documents.to_study(told), documents.to_series(document, sop_uids=nothing, ticks=nothing))
+        for uid, told, document in rows
+    }
 
 
 def _audit(row: RowMapping) -> Audit | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from functools import singledispatch
+from functools import partial, singledispatch
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
@@ -15,11 +15,13 @@ from transfer.records import (
     Archived,
     Changed,
     CutAgain,
+    Imported,
     Joined,
     NewDelivery,
     PackedUp,
     Planned,
     Released,
+    Rerouted,
     Result,
     Retired,
     SendAgain,
@@ -28,9 +30,10 @@ from transfer.records import (
     StillHeld,
     Twin,
     Verified,
+    Waiting,
 )
 from transfer.selection import Choice
-from transfer.states import CaptureState, DeliveryState
+from transfer.states import CaptureState, DeliveryState, Kind
 
 Columns = dict[str, Any]
 
@@ -164,7 +167,29 @@ def _(result: Released, connection: Connection, row: RowMapping, at: datetime) -
 
 @save.register
 def _(result: Sent, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
-    return {"place": result.place, "reason": None, "failures": row["failures"], "doubted": None}
+    doubted = row["doubted"] if row["kind"] == Kind.DICOM else None  # there it says what was sent a second time
+    return {"place": result.place, "reason": None, "failures": row["failures"], "doubted": doubted}
+
+
+@save.register
+def _(result: Imported, connection: Connection, row: RowMapping, at: datetime) -> Columns:
+    tell = partial(note, connection, at=at, actor=RELAY, subject="delivery", subject_id=row["id"])
+    tell(verb="delivery.imported", detail=result.said)
+    columns = {"place": result.place, "imported": dict(result.imported), "refused": dict(result.refused)}
+    return {**columns, "reason": result.said, "failures": row["failures"]}
+
+
+@save.register
+def _(result: Rerouted, connection: Connection, row: RowMapping, at: datetime) -> Columns:
+    tell = partial(note, connection, at=at, actor=RELAY, subject="delivery", subject_id=row["id"])
+    tell(verb="delivery.routed", detail=f"{result.project}: {result.why}")
+    labels = {"project": result.project, "subject": result.subject, "session": result.session}
+    return {**labels, "reason": f"Goes to project {result.project}: {result.why}."}
+
+
+@save.register
+def _(result: Waiting, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
+    return {"reason": result.said}
 
 
 @save.register
@@ -173,7 +198,11 @@ def _(result: SendAgain, connection: Connection, row: RowMapping, at: datetime) 
         key = f"lost:{row['id']}"
         raise_alert(connection, key=key, severity="critical", text=result.reason, at=at)
         unend(connection, row["capture_id"], at)
-    return {"reason": result.reason, "failures": row["failures"] + 1, "doubted": sorted(result.names)}
+    columns = {"reason": result.reason, "failures": row["failures"] + 1}
+    if row["kind"] == Kind.DICOM:
+        again = {uid: last for uid, last in (row["imported"] or {}).items() if uid not in result.names}
+        return {**columns, "imported": again, "doubted": sorted({*(row["doubted"] or ()), *result.names})}
+    return {**columns, "doubted": sorted(result.names)}
 
 
 @save.register
@@ -196,7 +225,19 @@ def _(result: Archived, connection: Connection, row: RowMapping, at: datetime) -
         )
         .values(due_at=at)
     )
-    return {"experiment": result.experiment, "verified_at": at, "reason": f"{result.instances} instances verified."}
+    key = f"refused:{row['id']}"
+    if row["refused"]:
+        text = (
+            f"The archive's own filter refused {len(row['refused'])} series of session {result.experiment}. Their "
+            f"images are kept here. See `kspace study t{row['study_id']}`; once it takes them, `kspace retry "
+            f"d{row['id']}`."
+        )
+        raise_alert(connection, key=key, severity="warning", text=text, at=at)
+    else:
+        clear_alert(connection, key=key, at=at)
+    clear_alert(connection, key=f"waiting:{row['id']}", at=at)
+    columns = {"experiment": result.experiment, "place": result.place, "verified_at": at, "reason": result.said}
+    return {**columns, "doubted": None, "due_at": at + _NOT_BY_ITSELF}
 
 
 @save.register

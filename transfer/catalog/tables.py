@@ -152,7 +152,9 @@ series = Table(
     Column("protocol", Text),
     Column("serial", String(64)),
     Column("document", JSON, nullable=False),
+    Column("told", JSON, nullable=False),
 )
+"""``told`` is what the series' first instance says of the study: series that disagree must not go the same way."""
 
 series_key = Table(
     "series_key",
@@ -172,9 +174,11 @@ instance = Table(
     Column("size", BigInteger, nullable=False),
     Column("path", Text, nullable=False),
     Column("received_at", Instant, nullable=False),
+    Column("freed_at", Instant),
     Column("document", JSON, nullable=False),
     UniqueConstraint("sop_uid", "sha256"),
 )
+"""``freed_at``: its file is gone from the spool, some time after every archive had proved to hold it."""
 
 evidence = Table(
     "evidence",
@@ -227,6 +231,9 @@ delivery = Table(
     Column("experiment", String(64)),
     Column("verified_at", Instant),
     Column("doubted", JSON),
+    Column("imported", JSON),
+    Column("refused", JSON),
+    Column("assigned_by", String(64)),
     UniqueConstraint("capture_id", "study_id", "destination"),
     *_leases("delivery"),
     Index(

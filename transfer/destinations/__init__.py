@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,34 +79,3 @@ class RawArchive(Protocol):
         Raises:
             NotHeld: there is no such file.
         """
-
-
-@runtime_checkable
-class DicomArchive(Protocol):
-    """Takes DICOM sessions. An archive may be both, or only a `RawArchive`."""
-
-    def find(self, *, project: str, study_uid: str) -> str | None:
-        """Return the archive's id of the archived session of this study, or None while it has none.
-
-        Raises:
-            Refused: the session waits there for a person (conflict, error), with the reason.
-            Missing: there is no such project.
-        """
-
-    def waits(self, place: str) -> bool:
-        """Return whether the archive still has something at the place a commit returned."""
-
-    def sop_uids(self, experiment: str) -> frozenset[str]:
-        """Return the SOP Instance UIDs the archive's own catalogs list for a session."""
-
-    def bulk_digests(self, experiment: str) -> dict[str, str]:
-        """Read every image of a session back and return its `dicom.bulk.bulk_digest` by SOP Instance UID."""
-
-    def scripts(self, project: str) -> tuple[bool, bool]:
-        """Return whether the archive as a whole, and whether the project, anonymise images on their way in."""
-
-    def import_zip(self, zipped: Path, *, project: str, subject: str, session: str) -> str:
-        """Send a zip of DICOM files of one series and return where it went."""
-
-    def finish(self, place: str) -> str:
-        """Tell the archive that the session is complete for now and return where it is."""

@@ -4,13 +4,15 @@ Source: PrearcSessionArchiver#checkForConflicts.
 """
 
 import json
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
 from transfer.sandbox.catalogs import Catalogs, Entry
-from transfer.sandbox.dicomfile import label_of
+from transfer.sandbox.dicomfile import hashed_uid, label_of, remapped
+from transfer.sandbox.settings import Project
 from transfer.sandbox.site import Site
 from transfer.sandbox.store import Item
 from transfer.sandbox.uploads import count_files
@@ -48,7 +50,9 @@ class Archiver:
         Raises:
             Conflict: it may not be archived.
         """
+        self._site.watch(options)
         with self._site.store.lock:
+            self._rename(session)
             existing = self._check(session, options)
             if existing and options.get("overwrite") == "delete":
                 self._clear(existing)
@@ -73,15 +77,33 @@ class Archiver:
         target = self._site.store.find("experiment", session.label, parent=subject)
         target = target or self._add(subject, "experiment", label=session.label, xsi=session.xsi)
         kept = json.loads(session.fields["session"])
+        if self._settings(session).remaps_uids:
+            kept["UID"] = hashed_uid(kept["UID"])
         target.fields = {**kept, **{k: v for k, v in target.fields.items() if v}}
         self._site.store.save(target)
         series = defaultdict(list)
-        for fields in self.instances(session):
+        for fields in self._scripted(session, self.instances(session)):
             series[fields["series_uid"]].append(fields)
         for instances in series.values():
             self._scan(session, target, instances=instances)
         self.forget(session)
         shutil.rmtree(self._site.folder(session), ignore_errors=True)
+
+    def _settings(self, session: Item) -> Project:
+        return self._site.project(session.ident.partition("/")[0])
+
+    def _rename(self, session: Item) -> None:
+        template = self._settings(session).renames
+        if template is not None and not session.fields.get("renamed"):
+            session.label = template.format(label=session.label)
+            session.fields["renamed"] = "true"
+            self._site.store.save(session)
+
+    def _scripted(self, session: Item, instances: list[dict[str, str]]) -> list[dict[str, str]]:
+        """Run the project's script over the waiting files: it may reject objects and give UIDs anew."""
+        settings, folder = self._settings(session), self._site.folder(session)
+        left = [f for f in instances if not any(re.search(p, f["description"]) for p in settings.loses)]
+        return [remapped(folder, f) for f in left] if settings.remaps_uids else left
 
     def _add(self, parent: Item, kind: str, *, label: str, xsi: str) -> Item:
         ident = self._site.store.accession(kind, kind[0].upper())
@@ -153,10 +175,14 @@ class Archiver:
             raise Conflict("Invalid modification of session subject via archive process.")
         if existing.xsi != session.xsi:
             raise Conflict("Illegal modification of session data type.")
-        if existing.fields.get("UID") not in {None, "", session.fields["tag"]} and mode != "delete":
+        tag = session.fields["tag"]
+        uid = hashed_uid(tag) if self._settings(session).remaps_uids else tag
+        if existing.fields.get("UID") not in {None, "", uid} and mode != "delete":
             raise Conflict("Session already exists with a different UID.")
         replaces = mode == "delete" or code == "5" or options.get("overwrite_files") == "true"
-        if not replaces and self._archived(existing) & {f["sop_uid"] for f in self.instances(session)}:
+        uids = {f["sop_uid"] for f in self.instances(session)}
+        uids = set(map(hashed_uid, uids)) if self._settings(session).remaps_uids else uids
+        if not replaces and self._archived(existing) & uids:
             raise Conflict("Session already contains a scan with the same files.")
         return existing
 

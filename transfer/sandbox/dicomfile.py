@@ -3,6 +3,7 @@
 import io
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import pydicom
@@ -114,6 +115,24 @@ def read(content: bytes) -> Incoming:
     if missing:
         raise NotDicom(f"without {missing[0]}")
     return found
+
+
+def hashed_uid(uid: str) -> str:
+    """Return another UID, always the same for the same (DicomEdit's hashUID)."""
+    return f"2.25.{int.from_bytes(sha256(uid.encode()).digest()[:12])}"
+
+
+def remapped(folder: Path, fields: dict[str, str]) -> dict[str, str]:
+    """Write a waiting file anew under other UIDs, as an anonymisation script does, and return its fields then."""
+    old = folder / f"{fields['sop_uid']}.dcm"
+    changed = {**fields, **{key: hashed_uid(fields[key]) for key in ("sop_uid", "series_uid")}}
+    if old.exists():
+        dataset = pydicom.dcmread(old)
+        for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
+            setattr(dataset, keyword, UID(hashed_uid(str(dataset[keyword].value))))
+        Incoming(dataset).write(folder / f"{changed['sop_uid']}.dcm")
+        old.unlink()
+    return changed
 
 
 def label_of(text: str) -> str:

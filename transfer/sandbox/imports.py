@@ -4,6 +4,7 @@ Source: Importer, DicomZipImporter, GradualDicomImporter, PrearcDatabase.
 """
 
 import json
+import re
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -73,6 +74,7 @@ class _Import:
     def __init__(self, site: Site, archiver: Archiver, user: User, asked: dict[str, str]) -> None:
         self._site, self._archiver, self._user, self._asked = site, archiver, user, asked
         self._sessions: dict[str, Item] = {}
+        site.watch(asked)
         if asked.get("import-handler", "") not in HANDLERS:
             raise HTTPException(404, "Unknown import handler.")
 
@@ -110,6 +112,8 @@ class _Import:
             if flag(self._asked.get("Ignore-Unparsable")):
                 return
             raise HTTPException(400, f"unable to read DICOM object {name}") from error
+        if self._is_filtered(incoming):
+            return
         with self._site.store.lock:
             session = self._sessions.get(incoming.study_uid) or self._session(incoming)
             self._sessions[incoming.study_uid] = session
@@ -125,6 +129,11 @@ class _Import:
                     self._site.store.add("instance", session, ident=fields["sop_uid"], label="", xsi="", **fields)
         finally:
             self._site.being_written.discard(key)
+
+    def _is_filtered(self, incoming: Incoming) -> bool:
+        """Whether the project's series import filter leaves the object out (DicomFilterService)."""
+        project = self._project(self._place().get("project", ""), incoming.routes()["candidates"])
+        return any(re.search(p, incoming.text("SeriesDescription")) for p in self._site.project(project).rejects)
 
     def _session(self, incoming: Incoming) -> Item:
         """Return the waiting session an object joins, by study and project, or a new one."""

@@ -96,10 +96,16 @@ class Prearchive:
                     self._archive(session)
                 elif fields["status"] == "RECEIVING" and self._is_quiet(session, now):
                     self._rebuild(session)
+                elif fields["status"] == "READY" and self._is_picked_up(session, now):
+                    self._start(session, {"overwrite": "append"})
 
     def _is_quiet(self, session: Item, now: float) -> bool:
         held = flag(session.fields.get("prevent_auto_commit"))
         return not held and float(session.fields["touched"]) + self._site.settings.rebuild_after_s <= now
+
+    def _is_picked_up(self, session: Item, now: float) -> bool:
+        after_s = self._site.project(session.ident.partition("/")[0]).person_after_s
+        return after_s is not None and float(session.fields["touched"]) + after_s <= now
 
     def _archive(self, session: Item) -> None:
         try:
@@ -110,10 +116,13 @@ class Prearchive:
     def _rebuild(self, session: Item) -> None:
         self._set_status(session, "READY")
         if is_auto(self._site, session):
-            try:
-                self._archiver.start(session, {})
-            except Conflict:
-                self._set_status(session, "CONFLICT")
+            self._start(session, {})
+
+    def _start(self, session: Item, options: dict[str, str]) -> None:
+        try:
+            self._archiver.start(session, options)
+        except Conflict:
+            self._set_status(session, "CONFLICT")
 
     def waiting(self, request: Request, project: str | None) -> Response:
         """Return the sessions waiting; 403 without read access to the project named."""

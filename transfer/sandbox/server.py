@@ -60,6 +60,7 @@ class Sandbox:
                 self._run()
         finally:
             self._close()
+        self._demand_no_deletes()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -69,6 +70,12 @@ class Sandbox:
         self._server.should_exit = True
         self._thread.join()
         self._close()
+        if kind is None:
+            self._demand_no_deletes()
+
+    def _demand_no_deletes(self) -> None:
+        if self._site.deletes:
+            raise AssertionError(f"overwrite=delete was asked for, {self._site.deletes} times")
 
     def _run(self) -> None:
         self._server.run(sockets=[self._socket])

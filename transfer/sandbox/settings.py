@@ -34,7 +34,19 @@ class Project(_Frozen):
     name: str = ""
     prearchive_code: Literal[0, 4, 5] = 0
     has_script: bool = False
-    """Whether an anonymisation script is shown for it; none is ever run."""
+    """Whether an anonymisation script is shown for it; none is ever run but for ``remaps_uids``."""
+    remaps_uids: bool = False
+    """Its script gives every UID anew when a session is archived (PrearcSessionArchiver; DicomEdit's hashUID)."""
+    rejects: tuple[str, ...] = ()
+    """Regular expressions: objects with such a SeriesDescription are left out of an import, without a word
+    (DicomFilterService, seriesImportFilter)."""
+    loses: tuple[str, ...] = ()
+    """The same, when a session is archived: its script rejects them one by one (DicomEdit's reject)."""
+    renames: str | None = None
+    """The label a session gets when it is archived; ``{label}`` is the one it waited under (PrearcSessionArchiver,
+    label given or made anew at archiving)."""
+    person_after_s: float | None = None
+    """Somebody archives what waits for a person so many seconds after it was built (ArchiveServlet, by hand)."""
 
 
 class Faults(_Frozen):
@@ -101,6 +113,9 @@ class SandboxSettings(_Frozen):
     """How long a session stays ARCHIVING, and out of sight, before it is in the archive."""
     rebuild_after_s: float = 300.0
     """How long a prearchive session must be untouched before it is built (and archived where the project says so)."""
+    forgives_delete: bool = False
+    """Whether a client may ask for ``overwrite=delete``, which replaces a session's scans. Where it may not, the
+    sandbox ends in an error: no program may do that by itself."""
     require_reason: bool = False
     """XNAT's site preference: every change needs a justification, the parameter ``event_reason``."""
     faults: Faults = Faults()

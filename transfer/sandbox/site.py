@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from transfer.sandbox.catalogs import md5_of
 from transfer.sandbox.faults import Mischief
 from transfer.sandbox.guard import Guard, Right
-from transfer.sandbox.settings import SandboxSettings, User
+from transfer.sandbox.settings import Project, SandboxSettings, User
 from transfer.sandbox.store import Item, Store, lineage
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -33,6 +33,9 @@ class Site:
     archive_delay_s: float
     being_written: set[tuple[int, str]] = field(default_factory=set)
     """DICOM instances under way: (prearchive session, SOP Instance UID)."""
+
+    deletes: int = 0
+    """How often ``overwrite=delete`` was asked for without being allowed."""
 
     at_work: Counter[int] = field(default_factory=Counter)
     """How many workflows are open on each session."""
@@ -62,6 +65,15 @@ class Site:
         if self.settings.digest_mb_per_s:
             threading.Event().wait(path.stat().st_size / 1e6 / self.settings.digest_mb_per_s)
         return md5_of(path)
+
+    def project(self, ident: str) -> Project:
+        """Return a project's settings; one that was made later has none of its own."""
+        found = next((p for p in self.settings.projects if p.id == ident), None)
+        return found or Project(id=ident)
+
+    def watch(self, asked: Mapping[str, str]) -> None:
+        """Count a request for ``overwrite=delete``; `Sandbox` ends in an error then."""
+        self.deletes += asked.get("overwrite") == "delete" and not self.settings.forgives_delete
 
     @property
     def scratch(self) -> Path:

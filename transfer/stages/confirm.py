@@ -1,43 +1,122 @@
-"""SENT -> VERIFIED, DICOM: every image read back from the archive shows the pixels that were received."""
+"""SENT, WAITING -> VERIFIED, DICOM: every image read back from the archive shows the pixels that were received."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from dicom.bulk import bulk_digest
 from kspace.clock import Clock
-from transfer.destinations import DicomArchive
-from transfer.records import Archived, DicomDelivery, Done, Held, Later, Outcome, SendAgain
+from transfer.destinations.imaging import DicomArchive, Stand, Whereabouts
+from transfer.records import (
+    Archived,
+    DicomDelivery,
+    Done,
+    Held,
+    Later,
+    Outcome,
+    SendAgain,
+    StoredInstance,
+    Waiting,
+)
+from transfer.routing import Route
+from transfer.stages.forward import labels_of
+from transfer.stages.proof import Proof, prove
+from transfer.stages.sorting import Astray, Sorting, sort_out
+from transfer.states import DeliveryState
 
 _LOOK_AGAIN_S = 5.0
+_ASK_PEOPLE_S = 60.0
 _GAP_S = 600.0
 """Between leaving the prearchive and being found in the archive a session is nowhere for a while."""
 
 
-def confirm(delivery: DicomDelivery, *, archive: DicomArchive, clock: Clock, progress: Callable[[], None]) -> Outcome:
+def confirm(
+    delivery: DicomDelivery,
+    *,
+    archive: DicomArchive,
+    routes: Sequence[Route],
+    clock: Clock,
+    progress: Callable[[], None],
+) -> Outcome:
     """Follow the session from the prearchive into the archive and compare instance by instance.
 
     Raises:
         DestinationError: as its class says.
     """
-    experiment = archive.find(project=delivery.project, study_uid=delivery.study.study_uid)
-    if experiment is None:
-        if archive.waits(delivery.place or ""):
-            return Later(
-                "The session is not archived yet: the archive has it, maybe for a person there.", _LOOK_AGAIN_S
-            )
-        if clock.now() - delivery.since_at < timedelta(seconds=_GAP_S):
-            return Later("The session is on its way from the prearchive into the archive.", _LOOK_AGAIN_S)
-        return Done(SendAgain("The archive has the session neither archived nor waiting; it is sent again."))
-    there = archive.bulk_digests(experiment)
-    progress()
-    for stored in delivery.instances:
-        uid, digest = bulk_digest(stored.path)
-        if uid not in there:
-            return Done(SendAgain("The archive lacks an instance; it is sent again."))
-        if there[uid] != digest:
+    try:
+        found = sort_out(delivery, routes)
+    except Astray as error:
+        return Done(SendAgain(str(error)))  # `forward` says what is to be done
+    if found.unsent:
+        return Done(SendAgain("There are images of this study that were not sent yet."))
+    there = archive.follow(delivery.place or "", labels_of(delivery))
+    if there.stand is not Stand.ARCHIVED:
+        return _elsewhere(delivery, there, clock)
+    proof = prove(found.sent, archive.images(there.experiment), progress=progress)
+    if proof.altered:
+        return Held(
+            f"The archive's session {there.experiment} shows other pixels for {_count(proof.altered)} than were "
+            "received: a script there may change them. What was received is safe in the spool; see the session, then "
+            "retry.",
+            "pixels",
+        )
+    if proof.missing:
+        return _lacking(delivery, proof, there.experiment)
+    return Done(Archived(there.experiment, f"/data/experiments/{there.experiment}", _summary(found, proof)))
+
+
+def _elsewhere(delivery: DicomDelivery, there: Whereabouts, clock: Clock) -> Outcome:
+    since = clock.now() - delivery.since_at
+    match there.stand:
+        case Stand.WAITS if delivery.state is DeliveryState.WAITING:
+            said = f"The session waits in the prearchive for a person there, for {_age(since)}."
+            return Later(said, _ASK_PEOPLE_S)
+        case Stand.WAITS:
+            return Done(Waiting("The session is whole in the prearchive, and waits for a person there to archive it."))
+        case Stand.STUCK:
             return Held(
-                f"The archive's session {experiment} shows other pixels for an instance than were received: a script "
-                "there may change them. The received images are safe in the spool; see the session, then retry.",
-                "pixels",
+                f"The session cannot be archived as it is (it stands in the prearchive as {there.said}): another one "
+                "may have its label or its images. The images are safe in the spool. Settle it there, then retry.",
+                "conflict",
             )
-    return Done(Archived(experiment, len(delivery.instances)))
+        case Stand.GONE if since >= timedelta(seconds=_GAP_S):
+            return Held(
+                f"The session is neither in the prearchive nor in project {delivery.project}: somebody moved or "
+                "removed it there. The images are safe in the spool. Retry to send it again, or assign it to where it "
+                "belongs.",
+                "gone",
+            )
+        case _:
+            return Later("The session is on its way from the prearchive into the archive.", _LOOK_AGAIN_S)
+
+
+def _lacking(delivery: DicomDelivery, proof: Proof, experiment: str) -> Outcome:
+    """Send once more what is not there; what is not there then either is refused there, for whatever reason."""
+    names = frozenset(one.series_uid for one in proof.missing)
+    numbers = sorted({delivery.heads[uid].series.number or 0 for uid in names})
+    which = f"{_count(proof.missing)} of series {', '.join(map(str, numbers))}"
+    if names <= delivery.doubted:
+        return Held(
+            f"The archive's session {experiment} does not show {which}, which were sent twice: a filter or a script "
+            "there may reject them. They are safe in the spool; see to it there, then retry.",
+            "rejected",
+        )
+    return Done(SendAgain(f"The archive lacks {which}; sent again.", names))
+
+
+def _summary(found: Sorting, proof: Proof) -> str:
+    said = [f"{_count(found.sent)} verified"]
+    if proof.by_content:
+        said.append(f"{proof.by_content} of them under other UIDs, by series number, count and pixels")
+    if found.refused:
+        said.append(f"{_count(found.refused)} refused by the archive's own filter and kept here")
+    if found.filtered:
+        said.append(f"{_count(found.filtered)} left out by the route's filters and kept here")
+    return "; ".join(said) + "."
+
+
+def _count(instances: Sequence[StoredInstance]) -> str:
+    return f"{len(instances)} image{'' if len(instances) == 1 else 's'}"
+
+
+def _age(since: timedelta) -> str:
+    days, hours = since.days, since.seconds // 3600
+    return f"{days} day{'' if days == 1 else 's'}" if days else f"{hours} h"

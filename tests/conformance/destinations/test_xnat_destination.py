@@ -7,7 +7,8 @@ import pytest
 
 from kspace.errors import Retry
 from transfer.destinations import Body, Stored
-from transfer.destinations.errors import DestinationDown, Forbidden, Missing, NotHeld, Refused, TooLarge, Unauthorized
+from transfer.destinations.errors import DestinationDown, Forbidden, Missing, NotHeld, TooLarge, Unauthorized
+from transfer.destinations.imaging import Labels
 from transfer.destinations.xnat import Xnat
 from transfer.destinations.xnat.client import XnatSettings
 from transfer.sandbox import Faults, Project, Sandbox, SandboxSettings, User
@@ -244,11 +245,11 @@ def test_the_check_names_the_version_and_the_account(connect):
     assert connect().check() == "signed in to XNAT 1.8.11 as relay"
 
 
-def test_no_label_stands_in_an_import_s_url(connect, sandbox, tmp_path):
-    zipped = tmp_path / "x.zip"
-    zipped.write_bytes(b"PK\x05\x06" + bytes(18))
-    with pytest.raises(Refused):
-        connect().import_zip(zipped, project="P", subject="DOE_JANE", session="DOE_JANE_1")
+def test_no_label_stands_in_an_import_s_url(connect, sandbox):
+    empty = b"PK\x05\x06" + bytes(18)
+    body = Body(size=len(empty), md5="", sha256="", blocks=lambda: iter((empty,)), suffix=".zip")
+    labels = Labels(project="P", subject="DOE_JANE", session="DOE_JANE_1", study_uid="1.2")
+    assert connect().import_zip(body, labels) is None
     log = httpx.get(f"{sandbox.url}/sandbox/log").text
     assert "/data/services/import" in log
     assert "DOE_JANE" not in log

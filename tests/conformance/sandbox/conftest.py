@@ -64,7 +64,7 @@ def start(tmp_path: Path, clock: HandClock, closing: Callable[[ExitStack], None]
     stack = ExitStack()
 
     def start(**settings: object) -> Sandbox:
-        chosen = SandboxSettings(**{"users": USERS, "projects": PROJECTS, **settings})  # type: ignore[arg-type]
+        chosen = SandboxSettings(**{"users": USERS, "projects": PROJECTS, "forgives_delete": True, **settings})  # type: ignore[arg-type]
         return stack.enter_context(Sandbox(tmp_path / "site", chosen, clock=clock))
 
     yield start

@@ -7,6 +7,7 @@ from transfer.states import STAGE_OF, TRANSITIONS, CaptureState, DeliveryState, 
 CAPTURE, DELIVERY = TRANSITIONS[CaptureState], TRANSITIONS[DeliveryState]
 ENDS = {CaptureState.RETIRED, CaptureState.RELEASED}
 CAPTURE_WAITS = {CaptureState.SKIPPED, CaptureState.PLANNED, CaptureState.HELD}
+DICOM_ONLY = {DeliveryState.WAITING, DeliveryState.OBSERVING}
 DELIVERY_WAITS = {DeliveryState.VERIFIED, DeliveryState.HELD}
 """States that something other than a stage leaves: a person, new evidence, or the last of the deliveries."""
 
@@ -35,7 +36,7 @@ def test_only_retired_and_released_are_the_end():
     ("kinds", "states", "waits", "ends"),
     [
         ({Kind.CAPTURE}, CaptureState, CAPTURE_WAITS, ENDS),
-        ({Kind.RAW}, DeliveryState, {DeliveryState.HELD, DeliveryState.WITHDRAWN}, set()),
+        ({Kind.RAW}, DeliveryState, {DeliveryState.HELD, DeliveryState.WITHDRAWN}, DICOM_ONLY),
         ({Kind.DICOM}, DeliveryState, {*DELIVERY_WAITS, DeliveryState.WITHDRAWN}, set()),
     ],
 )
@@ -61,7 +62,8 @@ def test_no_capture_retires_without_its_deliveries():
 def test_no_delivery_is_verified_unsent():
     ways = {s for s in DELIVERY if DeliveryState.VERIFIED in DELIVERY[s]}
     again = {DeliveryState.VERIFIED, DeliveryState.HELD}  # proved again; held in between, and put back where it was
-    assert ways - again == {DeliveryState.SENT}
+    assert ways - again == {DeliveryState.SENT} | DICOM_ONLY
+    assert DeliveryState.WAITING not in DELIVERY[DeliveryState.QUEUED]
 
 
 def test_anything_that_works_may_be_held_for_a_person():

@@ -118,8 +118,15 @@ class XnatClient:
             raise self._down("an answer that is no listing") from error
         return rows
 
-    def send(
-        self, method: str, path: str, body: Body, *, fields: Mapping[str, str], params: Mapping[str, str] | None = None
+    def send(  # noqa: PLR0913 -- the parts of a request
+        self,
+        method: str,
+        path: str,
+        body: Body,
+        *,
+        fields: Mapping[str, str],
+        params: Mapping[str, str] | None = None,
+        accept: tuple[int, ...] = (200,),
     ) -> httpx.Response:
         """Send form fields and one file as multipart/form-data.
 
@@ -141,7 +148,7 @@ class XnatClient:
             "Content-Type": f"multipart/form-data; boundary={boundary}",
             "Content-Length": str(len(before) + body.size + len(after)),
         }
-        return self.request(method, path, content=framed(), headers=headers, params=params)
+        return self.request(method, path, accept=accept, content=framed(), headers=headers, params=params)
 
     @contextmanager
     def stream(self, path: str) -> Iterator[Iterator[bytes]]:

@@ -1,0 +1,70 @@
+"""Which images of a study go where, which stay, and why: the one judgement that forward and confirm share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dicom.expressions import completed
+from kspace.errors import KspaceError, Retry
+from transfer.records import DicomDelivery, StoredInstance
+from transfer.routing import Route, Target, route_of, route_to
+
+
+class Astray(KspaceError):
+    """It is not certain where the study belongs: it waits for a person, and nothing is sent."""
+
+    code = "route"
+    retry = Retry.PERSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sorting:
+    """The images of one delivery. ``sent`` are those that the archive's importer took, proved or not."""
+
+    target: Target | None
+    """None: a person said where it goes."""
+    route: Route
+    unsent: tuple[StoredInstance, ...]
+    sent: tuple[StoredInstance, ...]
+    refused: tuple[StoredInstance, ...]
+    filtered: tuple[StoredInstance, ...]
+
+
+def sort_out(delivery: DicomDelivery, routes: Sequence[Route]) -> Sorting:
+    """Return what goes by which route.
+
+    Raises:
+        Astray: the routes lead nowhere, or the series of the study lead to different places.
+    """
+    target = _target(delivery, routes) if delivery.assigned_by is None else None
+    route = target.route if target else route_to(routes, delivery.destination, delivery.project)
+    kept = {uid for uid, head in delivery.heads.items() if route.refusal(head.study, head.series)}
+    piles: dict[str, list[StoredInstance]] = {"unsent": [], "sent": [], "refused": [], "filtered": []}
+    for one in delivery.instances:
+        piles[_pile(one, delivery, is_kept=one.series_uid in kept)].append(one)
+    return Sorting(target=target, route=route, **{name: tuple(pile) for name, pile in piles.items()})
+
+
+def _pile(one: StoredInstance, delivery: DicomDelivery, *, is_kept: bool) -> str:
+    if one.id <= delivery.imported.get(one.series_uid, 0):
+        return "sent"
+    if one.id <= delivery.refused.get(one.series_uid, 0):
+        return "refused"
+    return "filtered" if is_kept else "unsent"
+
+
+def _target(delivery: DicomDelivery, routes: Sequence[Route]) -> Target:
+    """Return where all series say that the study goes, at this destination."""
+    found: dict[tuple[str, str, str], Target] = {}
+    lost = False
+    for study in completed([head.study for head in delivery.heads.values()]):
+        ways, _ = route_of(routes, study, called_ae=delivery.called_ae, calling_ae=delivery.calling_ae)
+        here = [way for way in ways if way.destination == delivery.destination]
+        lost = lost or not here
+        found |= {(way.project, way.subject, way.session): way for way in here}
+    if len(found) == 1 and not lost:
+        return next(iter(found.values()))
+    what = "The series of this study do not belong to one place" if found else "No route leads this study here any more"
+    raise Astray(
+        f"{what}. Nothing more is sent, the images are safe in the spool. See `kspace study`, and say with "
+        "`kspace assign` where it goes."
+    )
