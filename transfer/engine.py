@@ -141,8 +141,9 @@ class Engine:
 
     def _run(self, claim: Claim, is_open: Callable[[], bool]) -> None:
         log = _log.bind(kind=claim.kind, id=claim.id, stage=claim.stage)
+        progress = _Progress(self._store, claim, self._clock, is_open)
         try:
-            outcome = self._stages[claim.stage](claim.record, _Progress(self._store, claim, self._clock, is_open))
+            outcome = self._stages[claim.stage](claim.record, progress)
             self._store.commit(claim, outcome)
         except _Closed:
             self._store.commit(claim, Later("Waits until the calendar opens its destination.", 0.0))
@@ -150,7 +151,7 @@ class Engine:
             log.warning("lease.lost")
         except KspaceError as error:
             log.warning("stage.failed", code=error.code)
-            self._store.fail(claim, error)
+            self._store.fail(claim, error, progressed=progress.is_some)
         except Exception as error:
             log.exception("stage.broke", error=type(error).__name__)
             self._store.fail(
@@ -180,8 +181,10 @@ class _Progress:
         self._clock = clock
         self._is_open = is_open
         self._told = clock.monotonic()
+        self.is_some = False
 
     def __call__(self) -> None:
+        self.is_some = True
         if self._clock.monotonic() - self._told < _PROGRESS_S:
             return
         self._told = self._clock.monotonic()

@@ -29,9 +29,10 @@ def retry(database: Database, reference: str, *, actor: str, clock: Clock, as_is
                 moved.append(_named(table, row_id))
         if not moved:
             raise BadInput(f"There is nothing to retry at {reference}: it is on its way or done. See `kspace show`.")
-        # Whoever says "retry" has seen to the cause.
-        for what in connection.execute(tables.pause.delete().returning(tables.pause.c.what)).scalars().all():
+        # Whoever says "retry" has seen to the cause, and not of this one alone.
+        for what, until_at in connection.execute(tables.pause.delete().returning(*_PAUSE)).all():
             clear_alert(connection, key=f"pause:{what}", at=now)
+            _wake(connection, what.removeprefix("destination:"), until_at, at=now)
     return moved
 
 
@@ -81,6 +82,16 @@ def _meant(connection: Connection, reference: str) -> list[tuple[Table, int]]:
     d = tables.delivery.c
     own = connection.execute(select(d.id).where(d.capture_id == row_id)).scalars().all()
     return [(table, row_id), *((tables.delivery, delivery_id) for delivery_id in own)]
+
+
+_PAUSE = (tables.pause.c.what, tables.pause.c.until_at)
+
+
+def _wake(connection: Connection, destination: str, until_at: datetime, *, at: datetime) -> None:
+    """Make due what met the trouble of a destination and waits for the end of its pause."""
+    d = tables.delivery.c
+    waits = (d.destination == destination) & (d.due_at > at) & (d.due_at <= until_at)
+    connection.execute(update(tables.delivery).where(waits).values(due_at=at))
 
 
 def _retry(  # noqa: PLR0913 -- the facts of the act

@@ -27,7 +27,7 @@ _RELAY = """\
 [relay]
 name = "box"
 folder = "{folder}/relay"
-backoff_s = 0.1
+backoff_s = {backoff_s}
 keep_s = {keep_s}
 chunk_bytes = {chunk_bytes}
 
@@ -56,7 +56,7 @@ url = "{url}"
 user = "relay"
 password = {{ file = "{folder}/{name}-password" }}
 part_bytes = {part_bytes}
-timeout_s = 20
+timeout_s = {timeout_s}
 {more}
 """
 _WAY = """
@@ -143,6 +143,8 @@ class Relay:
     chunk_bytes: int = 65_536
     part_bytes: int = 200_000
     keep_s: int = 0
+    timeout_s: int = 20
+    backoff_s: float = 0.1
     identified: str = ""
     more: dict[str, str] = field(default_factory=dict)
     """Further settings of a destination, as TOML, by its name."""
@@ -167,6 +169,7 @@ class Relay:
                 name=name,
                 url=url,
                 part_bytes=self.parts.get(name, self.part_bytes),
+                timeout_s=self.timeout_s,
                 more=self.more.get(name, ""),
             )
         text += _WAY.format(**given, destinations=list(self.urls))

@@ -141,8 +141,12 @@ class Store:
         _log.info("stage.committed", kind=claim.kind, id=claim.id, stage=claim.stage, outcome=type(outcome).__name__)
         return True
 
-    def fail(self, claim: Claim, error: KspaceError) -> bool:
-        """Write a failure and give the row back: what happens next is the error class's to say."""
+    def fail(self, claim: Claim, error: KspaceError, *, progressed: bool = False) -> bool:
+        """Write a failure and give the row back: what happens next is the error class's to say.
+
+        After progress it counts as the first: a long delivery on a line that breaks often is neither given up nor
+        kept waiting longer each time, as long as it gets further.
+        """
         if error.retry is Retry.PERSON:
             return self.commit(claim, Held(str(error), error.code))
         table, now = _table(claim.kind), self._clock.now()
@@ -155,10 +159,10 @@ class Store:
                 return False
             if error.pauses:
                 what = _culprit(error, claim, row, self._machine)
-                until_at = self._pause(connection, what, error, now)
+                until_at = self._pause(connection, what, error, now, is_first=progressed)
                 self._give_back(connection, table, row, {"reason": str(error), "due_at": until_at})
                 return True
-            failures = row["failures"] + 1
+            failures = 1 if progressed else row["failures"] + 1
             if failures >= MAX_FAILURES:
                 gave_up = f"Gave up after {failures} tries; nothing was deleted, retry when the cause is gone: {error}"
                 self._hold(connection, table, row, gave_up, error.code, now)
@@ -216,9 +220,11 @@ class Store:
         reads_source = table.c.state.in_([CaptureState.FOUND, CaptureState.SETTLED])
         return or_(and_(reads_source, of_source), and_(table.c.state == CaptureState.SETTLED, of_spool))
 
-    def _pause(self, connection: Connection, what: str, error: KspaceError, now: datetime) -> datetime:
+    def _pause(
+        self, connection: Connection, what: str, error: KspaceError, now: datetime, *, is_first: bool
+    ) -> datetime:
         p = tables.pause.c
-        failures = connection.execute(select(p.failures).where(p.what == what)).scalar() or 0
+        failures = 0 if is_first else connection.execute(select(p.failures).where(p.what == what)).scalar() or 0
         first_s = error.pause_s or self._backoff_s * 2
         pause_s = max(first_s, min(first_s * 2 ** min(failures, 32), _LONGEST_PAUSE_S))
         until_at = now + timedelta(seconds=pause_s)

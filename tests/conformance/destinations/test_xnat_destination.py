@@ -253,3 +253,69 @@ def test_no_label_stands_in_an_import_s_url(connect, sandbox):
     log = httpx.get(f"{sandbox.url}/sandbox/log").text
     assert "/data/services/import" in log
     assert "DOE_JANE" not in log
+
+
+@pytest.mark.parametrize("asked", ["GET .*/x.bin", "HEAD", "GET .*/files$", "GET .*buildInfo"])
+def test_a_log_in_page_says_nothing_about_what_is_held(connect, place, play, asked):
+    """Taken for the file it would have everything sent again, and after the receipt raise a false alarm."""
+    archive, body = connect(), a_body()
+    archive.put(place, "f/x.bin", body)
+    play(refuse=1.0, refuse_status=200, only=asked)
+    with pytest.raises(DestinationDown):
+        archive.prove(place, {"f/x.bin": body})
+
+
+@pytest.mark.parametrize("status", [302, 408, 429, 502, 503])
+def test_whoever_cannot_now_is_asked_again_and_nobody_is_called(connect, place, play, status):
+    play(refuse=1.0, refuse_status=status)
+    with pytest.raises(DestinationDown, match=str(status)):
+        connect().put(place, "f/x.bin", a_body())
+
+
+def test_a_container_whose_xnat_has_not_started_misses_nothing(connect, session, place, play):
+    """It answers 404 to everything: no session is gone, and no file."""
+    archive, body = connect(), a_body()
+    archive.put(place, "f/x.bin", body)
+    play(refuse=1.0, refuse_status=404)
+    with pytest.raises(DestinationDown, match="404 for everything"):
+        archive.open_place(project="P", experiment=session, series_uid=None)
+    with pytest.raises(DestinationDown, match="404 for everything"):
+        archive.put(place, "f/y.bin", body)
+    play(refuse=1.0, refuse_status=404, only="HEAD|buildInfo", seed=1)
+    with pytest.raises(DestinationDown):
+        archive.prove(place, {"f/x.bin": body})
+
+
+def test_a_line_that_breaks_while_a_file_is_read_back_costs_that_file_alone(connect, place, sandbox, play):
+    archive, body = connect(), a_body()
+    for name in ("f/x.bin", "f/y.bin"):
+        archive.put(place, name, body)
+    play(drop_before=1.0, only="GET .*/y.bin", limit=2)
+    assert archive.prove(place, {"f/x.bin": body, "f/y.bin": body})
+    assert (reads(sandbox, "x.bin"), reads(sandbox, "y.bin")) == (1, 3)
+
+
+@pytest.mark.parametrize("facts", [None, PROBED])
+def test_parts_that_changed_places_on_the_archives_disk_are_both_found(connect, place, tmp_path, facts):
+    bodies = {"f/x.bin": a_body(b"first " * 1000), "f/y.bin": a_body(b"other " * 1000)}
+    archive = connect(facts=facts)
+    for name, body in bodies.items():
+        archive.put(place, name, body)
+    x, y = (next((tmp_path / "archive").rglob(name)) for name in ("x.bin", "y.bin"))
+    first, other = x.read_bytes(), y.read_bytes()
+    x.write_bytes(other)
+    y.write_bytes(first)
+    with pytest.raises(NotHeld) as caught:
+        archive.prove(place, bodies, afresh=True)
+    assert caught.value.names == bodies.keys()
+
+
+@pytest.mark.parametrize("facts", [None, PROBED])
+def test_a_listing_that_shows_what_is_gone_proves_nothing(connect, place, tmp_path, facts):
+    archive, body = connect(facts=facts), a_body()
+    archive.put(place, "f/x.bin", body)
+    next((tmp_path / "archive").rglob("x.bin")).unlink()
+    assert archive.listing(place)["f/x.bin"].md5 == body.md5
+    with pytest.raises(NotHeld, match="does not have it") as caught:
+        archive.prove(place, {"f/x.bin": body})
+    assert caught.value.names == {"f/x.bin"}

@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
-from kspace.errors import FileVanished, SourceError
+from kspace.errors import DestinationError, FileVanished, SourceError
 from kspace.records import Audit, Packed, SourceFile, Verdict
 from transfer import operations
 from transfer.catalog import lists, tables
@@ -28,6 +28,17 @@ def settled():
 def put(database, capture_id=1, **columns):
     with database.write() as connection:
         connection.execute(update(tables.capture).where(tables.capture.c.id == capture_id).values(**columns))
+
+
+def put_delivery(database, at, **columns):
+    """Enter a delivery of capture 1; of its study, once."""
+    with database.write() as connection:
+        study = {"study_uid": "1.2", "called_ae": "A", "calling_ae": "B", "document": {"study_uid": "1.2"}}
+        if connection.execute(select(tables.study.c.id)).first() is None:
+            connection.execute(insert(tables.study).values(first_arrival_at=at, last_arrival_at=at, **study))
+        sent = {"kind": "raw", "capture_id": 1, "study_id": 1, "destination": "x", "project": "P"}
+        sent |= {"state": DeliveryState.SENT, "since_at": at, "due_at": at}
+        connection.execute(insert(tables.delivery).values(sent | columns))
 
 
 def row_of(database, capture_id=1):
@@ -112,14 +123,29 @@ def test_a_capture_retried_after_its_last_delivery_is_delivered(store, database,
     list_files(FILES[0])
     put(database, state=CaptureState.PLANNED)
     at = clock.now()
-    with database.write() as connection:
-        study = {"study_uid": "1.2", "called_ae": "A", "calling_ae": "B", "document": {"study_uid": "1.2"}}
-        connection.execute(insert(tables.study).values(first_arrival_at=at, last_arrival_at=at, **study))
-        sent = {"kind": "raw", "capture_id": 1, "study_id": 1, "destination": "x", "project": "P"}
-        connection.execute(insert(tables.delivery).values(state=DeliveryState.SENT, since_at=at, due_at=at, **sent))
+    put_delivery(database, at)
     operations.hold(database, "1", reason="wait", actor="ann", clock=clock)
     operations.retry(database, "d1", actor="ann", clock=clock)
     assert store.commit(store.claim("delivery"), Done(Verified(b"{}")))
     assert row_of(database)["state"] == CaptureState.HELD
     operations.retry(database, "1", actor="ann", clock=clock)
     assert row_of(database)["state"] == CaptureState.DELIVERED
+
+
+class Wrong(DestinationError):
+    """Somebody mistyped a password."""
+
+    pauses = True
+    pause_s = 900.0
+
+
+def test_a_retry_wakes_everything_that_met_the_same_trouble(store, database, clock, list_files):
+    list_files(*FILES)
+    for number in (1, 2):
+        put_delivery(database, clock.now(), capture_id=number)
+    claims = [store.claim("delivery", row_id=number) for number in (1, 2)]
+    for claim in claims:
+        store.fail(claim, Wrong("401"))
+    assert store.claim("delivery") is None
+    operations.retry(database, "d1", actor="ann", clock=clock)
+    assert [store.claim("delivery").id, store.claim("delivery").id] == [1, 2]

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 from sqlalchemy import select
 
-from kspace.errors import FileVanished, SourceError, SpoolError
+from kspace.errors import FileChanged, FileVanished, SourceError, SpoolError
 from kspace.records import Audit, SourceFile, Verdict
 from transfer.catalog import lists, tables
 from transfer.catalog.store import LEASE_S, MAX_ATTEMPTS, MAX_FAILURES, Store
@@ -257,3 +257,33 @@ def test_a_pause_grows_from_what_its_error_asks_for_up_to_its_cap(store, databas
         waited.append((until_at - clock.now()).total_seconds())
         clock.sleep(waited[-1] + 1)
     assert waited == [900.0, 1800.0, 3600.0, 3600.0]
+
+
+def pauses(store, database, clock, list_files, *, progressed):
+    list_files(a_file())
+    waited = []
+    for _ in range(3):
+        store.fail(store.claim("capture"), SourceError("down"), progressed=progressed)
+        with database.read() as connection:
+            until_at = connection.execute(select(tables.pause.c.until_at)).scalar_one()
+        waited.append((until_at - clock.now()).total_seconds())
+        clock.sleep(waited[-1] + 1)
+    return waited
+
+
+def test_a_line_that_breaks_often_is_not_waited_for_longer_each_time_while_work_gets_further(
+    store, database, clock, list_files
+):
+    assert pauses(store, database, clock, list_files, progressed=True) == [10.0, 10.0, 10.0]
+
+
+def test_a_source_that_stays_down_is_waited_for_longer_each_time(store, database, clock, list_files):
+    assert pauses(store, database, clock, list_files, progressed=False) == [10.0, 20.0, 40.0]
+
+
+def test_nothing_is_given_up_while_it_gets_further(store, clock, list_files):
+    list_files(a_file())
+    for _ in range(MAX_FAILURES + 1):
+        store.fail(store.claim("capture"), FileChanged("again"), progressed=True)
+        clock.sleep(3600)
+    assert store.claim("capture").record.state is CaptureState.FOUND

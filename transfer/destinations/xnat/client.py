@@ -1,10 +1,11 @@
 """HTTP to XNAT: credentials, errors by status, multipart bodies. What XNAT does is cited from NrgXnat/xnat."""
 
 import secrets
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import httpx
 from pydantic import Field
@@ -15,6 +16,8 @@ from transfer.destinations.errors import DestinationDown, Forbidden, Full, Missi
 from transfer.destinations.reach import Reach, pace_of, trust, way_out
 from transfer.secret import Secret
 
+T = TypeVar("T")
+
 _CONTENT = {".bin": "application/octet-stream", ".zip": "application/zip"}
 _WRITES = frozenset({"PUT", "POST", "DELETE"})
 _READ_TRIES = 3
@@ -22,8 +25,10 @@ _EVENT_REASON = "k-space relay"
 """Sites that require a change justification answer 500 without one (PersistentWorkflowUtils)."""
 
 
-_GATEWAY = frozenset({502, 503, 504})
-"""A proxy's words: the operation behind it may still complete, so nothing is assumed."""
+_NOT_NOW = frozenset({301, 302, 303, 307, 308, 408, 429, 502, 503, 504})
+"""Whoever answers cannot now, or sends the relay to a log-in page. A proxy may say so while XNAT still works on it, so
+nothing is assumed."""
+_PAGE = "a page for people instead of data"
 _EXPLAINED: dict[int, tuple[type[DestinationError], str]] = {
     401: (Unauthorized, "refuses the credentials of {user} (401). {waits} Put the right password in its file."),
     403: (Forbidden, "does not let {user} do this (403). {safe} Give it the member role in the project, then retry."),
@@ -100,14 +105,13 @@ class XnatClient:
         """
         is_write = method in _WRITES
         query = {**(params or {}), **({"event_reason": _EVENT_REASON} if is_write else {})}
-        for left in reversed(range(1 if is_write else _READ_TRIES)):
-            try:
-                answer = self._http.request(method, path, params=query, content=content, headers=headers)
-                return self._accepted(answer, accept)
-            except httpx.HTTPError as error:
-                if not left or isinstance(error, httpx.TimeoutException):
-                    raise self._down(type(error).__name__) from error
-        raise AssertionError("the last try returns or raises")
+
+        def ask() -> httpx.Response:
+            return self._accepted(
+                self._http.request(method, path, params=query, content=content, headers=headers), accept
+            )
+
+        return self._steadily(ask, tries=1 if is_write else _READ_TRIES)
 
     def rows(self, path: str, params: Mapping[str, str] | None = None) -> list[dict[str, str]]:
         """Return the rows of a listing; every value is a string (JSONTableRepresentation)."""
@@ -154,13 +158,22 @@ class XnatClient:
     def stream(self, path: str) -> Iterator[Iterator[bytes]]:
         """Read one file block by block."""
         try:
-            with self._http.stream("GET", path) as answer:
-                if answer.status_code != httpx.codes.OK:
-                    answer.read()
-                self._accepted(answer, (200,))
-                yield answer.iter_raw(1 << 18)
+            with self._opened(path) as blocks:
+                yield blocks
         except httpx.HTTPError as error:
             raise self._down(type(error).__name__) from error
+
+    def sha256(self, path: str) -> str:
+        """Read one file and return its digest; from its start again, at once, when the line breaks."""
+
+        def read() -> str:
+            digest = sha256()
+            with self._opened(path) as blocks:
+                for block in blocks:
+                    digest.update(block)
+            return digest.hexdigest()
+
+        return self._steadily(read, tries=_READ_TRIES)
 
     def check(self) -> str:
         """Return one line about the server after signing in."""
@@ -185,15 +198,36 @@ class XnatClient:
         """Close the connections."""
         self._http.close()
 
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[Iterator[bytes]]:
+        with self._http.stream("GET", path) as answer:
+            if answer.status_code != httpx.codes.OK:
+                answer.read()
+            self._accepted(answer, (200,))
+            yield answer.iter_raw(1 << 18)
+
+    def _steadily(self, work: Callable[[], T], *, tries: int) -> T:
+        """Do what may be done again when the line breaks; whoever let one try time out is not asked again now."""
+        for left in reversed(range(tries)):
+            try:
+                return work()
+            except httpx.HTTPError as error:
+                if not left or isinstance(error, httpx.TimeoutException):
+                    raise self._down(type(error).__name__) from error
+        raise AssertionError("the last try returns or raises")
+
     @property
     def _name(self) -> str:
         return f"Destination {self._settings.name}"
 
     def _accepted(self, answer: httpx.Response, accept: tuple[int, ...]) -> httpx.Response:
         if answer.status_code in accept:
-            # A log-in page after an expired session, or a proxy's own page, comes with 200 as well.
-            if answer.is_success and b"<html" in (answer.content[:200] if answer.is_stream_consumed else b"").lower():
-                raise self._down("a page for people instead of data")
+            # A log-in page after an expired session, or a proxy's own page, comes with 200 as well. XNAT itself names
+            # lists of duplicates text/html (FileList#handlePut), so of what was read only the text tells.
+            is_read = answer.is_stream_consumed and answer.request.method != "HEAD"
+            says_page = answer.headers.get("content-type", "").startswith("text/html")
+            if answer.is_success and (b"<html" in answer.content[:200].lower() if is_read else says_page):
+                raise self._down(_PAGE)
             return answer
         raise self._error(answer)
 
@@ -201,8 +235,10 @@ class XnatClient:
         status = answer.status_code
         if status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
             return self._down("the proxy wants other credentials, status 407")
-        if status in _GATEWAY:
+        if status in _NOT_NOW:
             return self._down(f"status {status}")
+        if status == httpx.codes.NOT_FOUND and not self._is_xnat():
+            return self._down("status 404 for everything: XNAT has not started there, or the address is wrong")
         if status in _EXPLAINED:
             kind, what = _EXPLAINED[status]
             return kind(f"{self._name} {what.format(user=self._settings.user, safe=_SAFE, waits=_WAITS)}")
@@ -210,6 +246,17 @@ class XnatClient:
         if status >= httpx.codes.INTERNAL_SERVER_ERROR:
             return DestinationError(f"{self._name} failed (status {status}); the relay looks and tries again.")
         return Refused(f"{self._name} refused (status {status}). {_SAFE} See its log, then retry.")
+
+    def _is_xnat(self) -> bool:
+        """Return whether an XNAT answers: only then "not found" is its word about a session or a file.
+
+        What asks nobody to sign in is its build (SiteConfigApi); a container whose application has not started, and a
+        proxy that knows no such host, say 404 to that as well.
+        """
+        try:
+            return "version" in self._http.get("/xapi/siteConfig/buildInfo").raise_for_status().json()
+        except (httpx.HTTPError, ValueError):
+            return False
 
     def _down(self, how: str) -> DestinationDown:
         return DestinationDown(f"{self._name} does not answer as it should ({how}). {_WAITS}")

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +10,6 @@ from transfer.destinations import Body, Proof, Stored
 from transfer.destinations.errors import Missing, NotHeld
 from transfer.destinations.xnat.client import XnatClient, XnatSettings
 
-_NOT_FOUND = 404
 _CONFLICT = 409
 _JSON = {"format": "json"}
 
@@ -137,19 +135,18 @@ class XnatRaw:
     def _proof(self, place: str, name: str, body: Body, *, listed: Stored | None, is_trusted: bool) -> Proof:
         if listed is None:
             raise NotHeld(f"The archive does not list {name}; it is sent again.")
-        answer = self._client.request("HEAD", f"{place}/files/{name}", accept=(200, _NOT_FOUND))
-        if int(answer.headers.get("content-length", -1)) != body.size or answer.status_code == _NOT_FOUND:
-            raise NotHeld(f"The archive holds {name} with another length; it is sent again.")
-        if is_trusted and listed.md5 is not None:
-            if listed.md5.lower() != body.md5:
-                raise NotHeld(f"The archive holds other bytes under {name}; it is sent again.")
-            return Proof(digest=f"md5:{body.md5}", how="the archive's own MD5 over the stored file, and its length")
-        digest = sha256()
-        with self.read(place, name) as blocks:
-            for block in blocks:
-                digest.update(block)
-        if digest.hexdigest() != body.sha256:
-            raise NotHeld(f"The archive gives back other bytes for {name}; it is sent again.")
+        path = f"{place}/files/{name}"
+        try:
+            if int(self._client.request("HEAD", path).headers.get("content-length", -1)) != body.size:
+                raise NotHeld(f"The archive holds {name} with another length; it is sent again.")
+            if is_trusted and listed.md5 is not None:
+                if listed.md5.lower() != body.md5:
+                    raise NotHeld(f"The archive holds other bytes under {name}; it is sent again.")
+                return Proof(digest=f"md5:{body.md5}", how="the archive's own MD5 over the stored file, and its length")
+            if self._client.sha256(path) != body.sha256:
+                raise NotHeld(f"The archive gives back other bytes for {name}; it is sent again.")
+        except Missing as error:
+            raise NotHeld(f"The archive lists {name} and does not have it; it is sent again.") from error
         return Proof(digest=f"sha256:{body.sha256}", how="read back from the archive and hashed")
 
 

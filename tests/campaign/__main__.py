@@ -1,0 +1,26 @@
+"""The campaign by itself: ``python -m tests.campaign --seeds 1-500``."""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.campaign.judge import table
+from tests.campaign.run import campaign
+
+
+def main() -> None:
+    """Run the seeds and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", default="1-500", help="one seed, or a first and a last: 1-500")
+    first, _, last = parser.parse_args().seeds.partition("-")
+    seeds = range(int(first), int(last or first) + 1)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
+        costs = campaign(Path(folder), seeds)
+    sys.stdout.write(f"{table(costs)}\n\n{len(costs)} files in {time.monotonic() - began:.0f} s\n")
+
+
+if __name__ == "__main__":
+    main()

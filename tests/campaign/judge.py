@@ -1,0 +1,126 @@
+"""What became of each file, judged by the archive's own disk and by fetching it back; and what it cost."""
+
+import hashlib
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import zstandard
+from sqlalchemy import func, select
+
+from tests.campaign.line import Exchange
+from tests.campaign.plan import Fault
+from tests.campaign.world import World
+from transfer.app.custody import verified
+from transfer.app.wiring import Box
+from transfer.catalog import lists, tables
+from transfer.restore import restore
+
+_ALONE = "run it alone: python -m tests.campaign --seeds {seed}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one interruption cost; bytes are those of bodies as they crossed the line."""
+
+    fault: Fault
+    interruptions: int
+    """Exchanges about this file that were not answered in full and with success: as a rule the planned one alone."""
+    part: int
+    """The largest body sent for this file."""
+    sent_again: int
+    read_again: int
+    lost_s: float
+    """From the interruption to the next exchange about this file that went well."""
+
+    @property
+    def most(self) -> float:
+        """Bytes sent again in one interruption, in parts."""
+        return self.sent_again / self.part / max(1, self.interruptions)
+
+
+def cost_of(fault: Fault, exchanges: Iterable[Exchange]) -> Cost:
+    """Reckon what one file's interruption cost."""
+    own = [e for e in exchanges if e.seed == fault.seed]
+    hit = next(e for e in own if e.hit_at is not None)
+    sent, got = defaultdict(list), defaultdict(list)
+    for one in own:
+        (sent if one.method == "PUT" else got)[one.name].append(one.sent if one.method == "PUT" else one.got)
+    after = [e.ended_at for e in own if e.is_good and e.ended_at > hit.hit_at]
+    return Cost(
+        fault=fault,
+        interruptions=sum(not e.is_good for e in own),
+        part=max(e.size for e in own if e.method == "PUT"),
+        sent_again=sum(sum(all_) - max(all_) for all_ in sent.values()),
+        read_again=sum(sum(all_) - max(all_) for all_ in got.values()),
+        lost_s=min(after) - hit.hit_at,
+    )
+
+
+def judge(world: World, box: Box) -> list[Cost]:
+    """Return what each interruption cost, having seen that every file is verified, whole and there once.
+
+    Raises:
+        AssertionError: one is not, with the command that runs its seed alone.
+    """
+    assert not world.line.left, f"never played: {[str(fault) for fault in world.line.left]}"
+    assert "stage.broke" not in world.log
+    assert "Traceback" not in world.log, world.log[-3000:]
+    exchanges, stored = list(world.line.exchanges), world.archive_files()
+    with box.database.read() as connection:
+        captures = {row["path"]: row["id"] for row in lists.captures(connection, limit=10_000)}
+    costs = []
+    for fault in world.faults:
+        try:
+            _is_safe(world, box, captures[f"{fault.seed}.dat"], fault, stored)
+            costs.append(cost_of(fault, exchanges))
+            assert costs[-1].sent_again <= costs[-1].part * costs[-1].interruptions, costs[-1]
+        except AssertionError as error:
+            raise AssertionError(f"{fault}: {error}; {_ALONE.format(seed=fault.seed)}") from error
+    return costs
+
+
+def _is_safe(world: World, box: Box, capture_id: int, fault: Fault, stored: dict[str, Path]) -> None:
+    """Look for the file on the archive's disk, decode it without the relay, and fetch it back with it."""
+    raw = world.raws[fault.seed]
+    (custody,) = verified(box, capture_id)
+    receipts = select(func.count()).where(tables.receipt.c.delivery_id == custody.delivery.id)
+    with box.database.read() as connection:
+        assert connection.execute(receipts).scalar() == 1, "it has not one receipt"
+    parts = [f"{custody.folder}/{part.name}" for part in custody.delivery.parts]
+    documents = [f"{custody.folder}/{name}.json" for name in ("delivery", "manifest", "receipt")]
+    assert {name for name in stored if name.startswith(custody.folder)} == {*parts, *documents}, "other files are there"
+    packed = b"".join(stored[name].read_bytes() for name in parts)
+    with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(packed), read_across_frames=True) as reader:
+        assert hashlib.sha256(reader.read()).hexdigest() == raw.sha256, "the archive's disk holds other bytes"
+    back = world.folder / "back.dat"
+    kept = {"place": custody.place, "folder": custody.folder, "sha256_expected": custody.sha256}
+    restore(custody.archive, **kept, target=back)
+    assert hashlib.sha256(back.read_bytes()).hexdigest() == raw.sha256, "other bytes came back"
+    back.unlink()
+
+
+def table(costs: Sequence[Cost]) -> str:
+    """Return the table of a campaign, as Markdown."""
+    kinds = defaultdict(list)
+    for cost in sorted(costs, key=lambda cost: cost.fault.seed):
+        kinds[cost.fault.kind].append(cost)
+    rows = [_row(str(kind), of_kind) for kind, of_kind in kinds.items()] + [_row("all", costs)]
+    head = (
+        "| interruption | files | interruptions | sent again, parts: mean | most in one | read back again, parts: mean "
+        "| time lost, s: median | most |\n|---|---|---|---|---|---|---|---|\n"
+    )
+    return head + "\n".join(rows)
+
+
+def _row(name: str, costs: Sequence[Cost]) -> str:
+    again = sum(c.sent_again / c.part for c in costs) / len(costs)
+    read = sum(c.read_again / c.part for c in costs) / len(costs)
+    lost = [c.lost_s for c in costs]
+    return (
+        f"| {name} | {len(costs)} | {sum(c.interruptions for c in costs)} | {again:.2f} | "
+        f"{max(c.most for c in costs):.2f} | {read:.2f} | {median(lost):.1f} | {max(lost):.1f} |"
+    )
