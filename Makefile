@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | dev | lock. Each sets up what it needs, from a bare Debian 12 with python3 and make.
+# make demo | test | lint | bench | campaign | dev | lock. Each sets up what it needs, from a bare Debian 12 with python3 and make.
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml README.md LICENSE $(shell find kspace dicom hardware transfer -type f ! -name '*.pyc')
@@ -19,7 +19,7 @@ if [ -n "$$missing" ]; then \
 fi
 endef
 
-.PHONY: demo test lint bench dev lock packages
+.PHONY: demo test lint bench campaign dev lock packages
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.wheel
@@ -38,6 +38,9 @@ lint: $(VENV)/.wheel
 
 bench: $(VENV)/.wheel
 	@for bench in tests/bench/*.py; do echo "$$bench"; $(BIN)/python $$bench; done
+
+campaign: $(VENV)/.wheel
+	@$(BIN)/python -m tests.campaign
 
 dev: $(VENV)/.locked
 	@$(BIN)/pip install -qq --no-deps --no-build-isolation -e .

@@ -12,7 +12,7 @@ import zstandard
 from sqlalchemy import func, select
 
 from tests.campaign.line import Exchange
-from tests.campaign.plan import Fault
+from tests.campaign.plan import EVENTS, Fault
 from tests.campaign.world import World
 from transfer.app.custody import verified
 from transfer.app.wiring import Box
@@ -34,7 +34,8 @@ class Cost:
     sent_again: int
     read_again: int
     lost_s: float
-    """From the interruption to the next exchange about this file that went well."""
+    """From the interruption to the next exchange about this file that went well; where everything was struck, about
+    any file, since the relay may take another one first."""
 
     @property
     def most(self) -> float:
@@ -44,12 +45,14 @@ class Cost:
 
 def cost_of(fault: Fault, exchanges: Iterable[Exchange]) -> Cost:
     """Reckon what one file's interruption cost."""
+    exchanges = [e for e in exchanges if e.seed is not None]
     own = [e for e in exchanges if e.seed == fault.seed]
     hit = next(e for e in own if e.hit_at is not None)
     sent, got = defaultdict(list), defaultdict(list)
     for one in own:
         (sent if one.method == "PUT" else got)[one.name].append(one.sent if one.method == "PUT" else one.got)
-    after = [e.ended_at for e in own if e.is_good and e.ended_at > hit.hit_at]
+    may_go_on = exchanges if fault.kind in EVENTS else own
+    after = [e.ended_at for e in may_go_on if e.is_good and e.ended_at > hit.hit_at]
     return Cost(
         fault=fault,
         interruptions=sum(not e.is_good for e in own),

@@ -248,7 +248,7 @@ class _Act:
                 passed = at
             if is_struck and fault.kind is Kind.TRICKLE:
                 for start in range(0, len(block), 2048):
-                    self._line.pause(fault.seconds * 2048 / max(1, size - at))
+                    self._line.pause(fault.seconds * min(1.0, 2048 / (size - at)))
                     yield block[start : start + 2048]
             else:
                 yield block
