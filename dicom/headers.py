@@ -9,6 +9,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_partial
 from pydicom.sequence import Sequence
 
 from dicom.protocol import lprotid_in
@@ -29,7 +31,7 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 """For the whole process: its warnings quote the value they warn about."""
 _DEFER_BYTES = 1 << 20
 """Larger values (spectra, documents, private blobs) stay on disk."""
-_DAMAGE = (
+DAMAGE = (
     InvalidDicomError,
     ArithmeticError,
     AttributeError,
@@ -46,6 +48,8 @@ _DAMAGE = (
 )
 """What pydicom raises on broken bytes."""
 _PROTOCOL = {(0x0029, 0x20), (0x0021, 0x19), (0x0021, 0xFE)}
+_SERIES_NUMBER = 0x00200011
+_UID = re.compile(r"[0-9.]{1,64}")
 _HINT = re.compile(r"(?:^|[\s,;])(Project|Subject|Session|AA):([A-Za-z0-9_-]+)(?=[\s,;]|$)", re.IGNORECASE)
 
 
@@ -66,7 +70,7 @@ def describe(source: Dataset | Path) -> tuple[Study, Series, Instance]:
     """
     try:
         dataset = _read(source) if isinstance(source, Path) else source
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise NotDicom("The object is no readable DICOM; it was not taken. Send it again from its source.") from error
     uids = {k: _text(dataset, k) for k in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")}
     missing = [keyword for keyword, value in uids.items() if value is None]
@@ -80,6 +84,20 @@ def describe(source: Dataset | Path) -> tuple[Study, Series, Instance]:
         ticks=tuple(sorted(set(_ticks(dataset)))),
     )
     return _study(dataset, known["StudyInstanceUID"]), _series(dataset, known), instance
+
+
+def glimpse(beginning: bytes) -> tuple[str | None, str | None, int | None]:
+    """Return study UID, series UID and series number from the first bytes of a DICOM file, each None if missing."""
+    try:
+        with BytesIO(beginning) as file:
+            dataset = read_partial(file, stop_when=lambda tag, *_: tag > _SERIES_NUMBER)
+    except DAMAGE:
+        return None, None, None
+    return (
+        _uid(dataset, "StudyInstanceUID"),
+        _uid(dataset, "SeriesInstanceUID"),
+        _integer(dataset, "SeriesNumber"),
+    )
 
 
 def route_hints(study: Study) -> dict[str, str]:
@@ -153,9 +171,14 @@ def _text(dataset: Dataset, keyword: str) -> str | None:
         if isinstance(element, RawDataElement):
             encodings = convert_encodings(dataset.original_character_set or None)
             value = decode_bytes(value or b"", encodings, {0x3D, 0x5C, 0x5E})
-    except _DAMAGE:
+    except DAMAGE:
         return None
     return str("" if value is None else value).strip(" \t\r\n\0") or None
+
+
+def _uid(dataset: Dataset, keyword: str) -> str | None:
+    text = _text(dataset, keyword)
+    return text if text and _UID.fullmatch(text) else None
 
 
 def _ticks(dataset: Dataset) -> Iterator[int]:
@@ -191,12 +214,12 @@ def _items(dataset: Dataset, tag: Any) -> list[Dataset]:  # noqa: ANN401 -- a ke
     try:
         value = dataset[tag].value if tag in dataset else []
         return list(value) if isinstance(value, Sequence) else []
-    except _DAMAGE:
+    except DAMAGE:
         return []
 
 
 def _value(dataset: Dataset, tag: Any) -> Any:  # noqa: ANN401 -- whatever the element holds
     try:
         return dataset.get_item(tag).value
-    except _DAMAGE:
+    except DAMAGE:
         return None

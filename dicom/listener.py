@@ -1,50 +1,39 @@
-"""The DICOM listener: C-ECHO and C-STORE (PS3.4 Annex B); Success is answered only for what is durable and filed."""
+"""The DICOM listener: a port, who may call, and a thread for each association (PS3.8; TLS as in PS3.15 Annex B)."""
 
+import socket
+import ssl
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import IntEnum
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol, cast
+from typing import Annotated, Literal
 
 import structlog
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pynetdicom import AE, AllStoragePresentationContexts, build_context, evt, register_uid
-from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
-from pynetdicom.events import Event
-from pynetdicom.pdu import P_DATA_TF
-from pynetdicom.service_class import StorageServiceClass
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from dicom.headers import describe
-from dicom.incoming import Incoming, Intake, Receiver, Stored
-from dicom.records import Instance, Series, Study
-from kspace.errors import BadInput, ConfigError, KspaceError
-
-if TYPE_CHECKING:
-    from pynetdicom.dimse_primitives import C_STORE
-    from pynetdicom.transport import ThreadedAssociationServer
+from dicom.association import Association
+from dicom.inbox import Caller, Inbox
+from dicom.incoming import Intake
+from dicom.negotiation import AssociateRequest
+from dicom.pdus import BrokenProtocol
+from dicom.services import Services, answers_to
+from kspace.errors import ConfigError, KspaceError
+from kspace.paths import AbsolutePath
 
 _log = structlog.get_logger()
 
-_PRIVATE_STORAGE = {
-    "1.3.12.2.1107.5.9.1": "SiemensCSANonImageStorage",
-    "1.3.12.2.1107.5.99.3.10": "SiemensAXFrameSetsStorage",
-    "1.3.12.2.1107.5.99.3.11": "SiemensAXFrameSetsReferencesStorage",
-}
-"""Storage classes of the Siemens conformance statements; the first holds spectra and raw protocols."""
-_WITHOUT_PIXELS = {
-    "1.2.840.10008.1.2.4.94",
-    "1.2.840.10008.1.2.4.95",
-    "1.2.840.10008.1.2.4.204",
-    "1.2.840.10008.1.2.4.205",
-}
-"""JPIP: the object only tells where its pixels are (PS3.5 A.6), so taking it would not be having it."""
-_VERIFICATION = "1.2.840.10008.1.1"
-_EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
-_REJECT = (0x01, 0x01, 0x01)
-"""Permanent, by the service user, no reason given (PS3.8 9.3.4)."""
-_MAX_PDU_BYTES = 128 << 10
+_GREETING_S = 30.0
+"""So long a new connection may take for TLS and its request (the ARTIM timer of PS3.8 9.1.5)."""
+_LOBBY = 32
+"""So many connections more than associations may be at the point of being refused."""
 _GRACE_S = 30.0
+_END_S = 5.0
+_BACKLOG = 128
+
+_NOT_UNDERSTOOD, _NOT_HERE, _NOT_CALLED, _NOT_CALLING = (1, 2, 2), (1, 1, 1), (1, 1, 7), (1, 1, 3)
+_TOO_MANY = (2, 3, 2)
+"""Result, source and reason of a rejection (PS3.8 Table 9-21)."""
 
 
 def _is_network(text: str) -> str:
@@ -52,9 +41,10 @@ def _is_network(text: str) -> str:
     return text
 
 
-_AeTitle = Annotated[str, Field(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
+AeTitle = Annotated[str, Field(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
 """PS3.5 6.2: at most 16 characters, no backslash, no leading or trailing space."""
 _Network = Annotated[str, AfterValidator(_is_network)]
+_Address = Annotated[str, Field(pattern=r"^\S+:\d{1,5}$")]
 
 
 class ListenerSettings(BaseModel):
@@ -62,62 +52,76 @@ class ListenerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ae_title: _AeTitle = "KSPACE"
+    ae_title: AeTitle = "KSPACE"
     any_called_ae: bool = False
     """True: answer to every called AE title (routes may tell them apart), not only to our own."""
     host: str = "127.0.0.1"
     port: int = Field(default=11112, ge=0, le=65_535)
     """0: any free port."""
-    allowed_ae: tuple[_AeTitle, ...] = ()
+    allowed_ae: tuple[AeTitle, ...] = ()
     allowed_ip: tuple[_Network, ...] = ()
     """Addresses or networks, ``10.1.2.3`` or ``10.1.2.0/24``."""
     max_associations: int = Field(default=16, ge=1, le=256)
     idle_s: float = Field(default=60.0, gt=0)
     """A connection that is silent for so long is ended."""
+    tls_cert: AbsolutePath | None = None
+    """The listener's certificate (PEM); with it, only TLS 1.2 and later is spoken."""
+    tls_key: AbsolutePath | None = None
+    tls_ca: AbsolutePath | None = None
+    """With it, only callers with a certificate of these authorities are let in."""
+    report_to: dict[AeTitle, _Address] | None = None
+    """Where reports of storage commitment go, ``host:port`` by AE title."""
+    commit_when: Literal["archived", "here: a failing disk then loses what the scanner deleted"] = "archived"
+    """When an instance counts as committed: in every archive it is for, or as soon as it lies durable here."""
+    commit_within_s: float = Field(default=3 * 86_400.0, gt=0)
+    """After so long, what is not committed yet is reported as failed."""
 
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> "ListenerSettings":
+        if self.tls_cert is None and (self.tls_key or self.tls_ca):
+            raise ValueError("tls_key and tls_ca need tls_cert: without it the listener speaks no TLS")
+        return self
 
-class Status(IntEnum):
-    """The answers to C-STORE (PS3.4 B.2.3)."""
+    @property
+    def commits_here(self) -> bool:
+        """Return whether a promise is kept as soon as the instance is durable on this machine."""
+        return self.commit_when != "archived"
 
-    SUCCESS = 0x0000
-    OUT_OF_RESOURCES = 0xA700
-    OTHER_OBJECT = 0xA900
-    CANNOT_UNDERSTAND = 0xC000
-    FAILED = 0xC211
-    """A fault of the receiver's program (pynetdicom's answer to one)."""
+    def server_tls(self) -> ssl.SSLContext | None:
+        """Return what callers are met with, None for plain DICOM.
 
-
-class OtherObject(BadInput):
-    """The data set is not the object that was announced."""
-
-    code = "other_object"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
-    """An instance that is durable on this disk at ``path``, as a DICOM file of ``size`` bytes; who sent it to whom."""
-
-    path: Path
-    size: int
-    sha256: str
-    """Of the file; the same object received again is the same bytes."""
-    study: Study
-    series: Series
-    instance: Instance
-    calling_ae: str
-    called_ae: str
-    peer: str
-
-
-class Inbox(Protocol):
-    """Takes over what was received."""
-
-    def accept(self, received: Received) -> Status:
-        """Move the file from ``received.path`` and return Success once its row is durable.
-
-        May be called again with the same instance, and from several threads at once. Whatever is left at the path
-        afterwards is removed. A `KspaceError` is answered with the status that fits it.
+        Raises:
+            ConfigError: a certificate or key cannot be used.
         """
+        return self._tls(ssl.PROTOCOL_TLS_SERVER)
+
+    def client_tls(self) -> ssl.SSLContext | None:
+        """Return what reports are sent with, None for plain DICOM.
+
+        Raises:
+            ConfigError: a certificate or key cannot be used.
+        """
+        return self._tls(ssl.PROTOCOL_TLS_CLIENT)
+
+    def _tls(self, side: "ssl._SSLMethod") -> ssl.SSLContext | None:
+        if self.tls_cert is None:
+            return None
+        context = ssl.SSLContext(side)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(self.tls_cert, self.tls_key)
+            if self.tls_ca is not None:
+                context.load_verify_locations(self.tls_ca)
+                context.check_hostname = False  # stations are known by the authority they share, as IHE ATNA does it
+                context.verify_mode = ssl.CERT_REQUIRED
+        except OSError as error:  # ssl.SSLError is one
+            raise ConfigError(
+                f"The DICOM listener's certificate or key cannot be used ({error.strerror or error}). See tls_cert, "
+                "tls_key and tls_ca."
+            ) from error
+        if side is ssl.PROTOCOL_TLS_CLIENT and self.tls_ca is None:
+            context.load_default_certs()
+        return context
 
 
 class Listener:
@@ -130,15 +134,16 @@ class Listener:
         self._inbox = inbox
         self._intake = Intake(folder, is_open=is_open)
         self._networks = [ip_network(text, strict=False) for text in settings.allowed_ip]
-        self._entity = _entity(settings)
-        self._server: ThreadedAssociationServer | None = None
+        self._tls = settings.server_tls()
+        self._server: socket.socket | None = None
+        self._threads: dict[threading.Thread, socket.socket] = {}
+        self._seats = threading.BoundedSemaphore(settings.max_associations)
+        self._changed = threading.Lock()
 
     @property
     def port(self) -> int:
         """Return the TCP port, once started."""
-        if self._server is None:
-            return self._settings.port
-        return int(self._server.server_address[1])
+        return self._settings.port if self._server is None else int(self._server.getsockname()[1])
 
     def start(self) -> None:
         """Return once the port is open.
@@ -147,120 +152,101 @@ class Listener:
             ConfigError: the address cannot be listened on.
         """
         self._intake.clear()
-        handlers: list[evt.EventHandlerType] = [
-            (evt.EVT_CONN_OPEN, self._opened),
-            (evt.EVT_REQUESTED, self._requested),
-            (evt.EVT_REJECTED, self._rejected),
-            (evt.EVT_C_STORE, self._store),
-            (evt.EVT_PDU_SENT, self._sent),
-            (evt.EVT_CONN_CLOSE, self._closed),
-        ]
         address = (self._settings.host, self._settings.port)
         try:
-            self._server = self._entity.start_server(address, block=False, evt_handlers=handlers)
+            family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
+            self._server = socket.create_server(address, family=family, backlog=_BACKLOG)
         except OSError as error:
             where = f"{address[0]}:{address[1]}"
             raise ConfigError(f"The DICOM port {where} cannot be opened ({error.strerror}). Choose another.") from error
-        _log.info("listener.started", port=self.port, ae_title=self._settings.ae_title)
+        name = f"dicom {self.port}"
+        threading.Thread(target=self._take_calls, args=(self._server,), name=name, daemon=True).start()
+        _log.info("listener.started", port=self.port, ae_title=self._settings.ae_title, tls=self._tls is not None)
 
     def stop(self, *, grace_s: float = _GRACE_S) -> None:
         """Take no new connection, let stores under way end for so long, then close the rest."""
         server, self._server = self._server, None
         if server is None:
             return
-        server.shutdown()
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        server.close()
         is_idle = self._intake.wait_idle(grace_s)
-        for association in server.active_associations:
-            association.abort()
+        with self._changed:
+            left = dict(self._threads)
+        for connection in left.values():
+            with suppress(OSError):  # it may have ended by itself
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in left:
+            thread.join(_END_S)
         _log.info("listener.stopped", is_idle=is_idle)
 
-    def _opened(self, event: Event) -> None:
-        event.assoc.dimse = Receiver(event.assoc, self._intake)
+    def _take_calls(self, server: socket.socket) -> None:
+        while self._server is server:
+            try:
+                connection, address = server.accept()
+                if self._tls is not None:  # only dressed here: nothing is read before it has a thread of its own
+                    connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            except OSError:
+                continue
+            with self._changed:
+                is_full = len(self._threads) >= self._settings.max_associations + _LOBBY
+                if not is_full:
+                    thread = threading.Thread(target=self._serve, args=(connection, address[0]), daemon=True)
+                    self._threads[thread] = connection
+            if is_full:
+                connection.close()
+            else:
+                thread.start()
 
-    def _requested(self, event: Event) -> None:
-        if not self._may_call(event.assoc.requestor.address or ""):
-            event.assoc.acse.send_reject(*_REJECT)
-            evt.trigger(event.assoc, evt.EVT_REJECTED)
-            event.assoc.kill()  # returns once the refusal has left; without it the socket may be closed before
+    def _serve(self, connection: socket.socket, peer: str) -> None:
+        try:
+            with connection:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connection.settimeout(_GREETING_S)
+                if isinstance(connection, ssl.SSLSocket):
+                    connection.do_handshake()
+                self._converse(Association(connection), peer)
+        except (KspaceError, OSError) as error:
+            _log.warning("association.broken", peer=peer, reason=getattr(error, "code", type(error).__name__))
+        finally:
+            with self._changed:
+                self._threads.pop(threading.current_thread(), None)
+
+    def _converse(self, association: Association, peer: str) -> None:
+        request = association.request()
+        refusal = self._refusal(request, peer)
+        if refusal is None and not self._seats.acquire(blocking=False):
+            refusal = _TOO_MANY
+        if refusal is not None:
+            _log.warning("association.refused", peer=peer, reason=refusal)
+            association.refuse(*refusal)
+            return
+        try:
+            caller = Caller(request.calling_ae, request.called_ae, peer)
+            association.accept(request, answers_to(request), idle_s=self._settings.idle_s)
+            Services(association, caller=caller, inbox=self._inbox, intake=self._intake).run(self._settings.idle_s)
+        except BrokenProtocol:
+            association.abort()
+            raise
+        finally:
+            self._seats.release()
+
+    def _refusal(self, request: AssociateRequest, peer: str) -> tuple[int, int, int] | None:
+        settings = self._settings
+        if not request.is_understood:
+            return _NOT_UNDERSTOOD
+        if not self._may_call(peer):
+            return _NOT_HERE
+        if not settings.any_called_ae and request.called_ae != settings.ae_title:
+            return _NOT_CALLED
+        if settings.allowed_ae and request.calling_ae not in settings.allowed_ae:
+            return _NOT_CALLING
+        return None
 
     def _may_call(self, address: str) -> bool:
         if not self._networks:
             return True
-        try:
-            peer = ip_address(address)
-        except ValueError:
-            return False
+        peer = ip_address(address.partition("%")[0])
         peer = getattr(peer, "ipv4_mapped", None) or peer
         return any(peer in network for network in self._networks)
-
-    def _rejected(self, event: Event) -> None:
-        _log.warning("association.refused", peer=event.assoc.requestor.address)
-
-    def _store(self, event: Event) -> int:
-        request = cast("C_STORE", event.request)
-        incoming = cast("Incoming", request._dataset_file)  # noqa: SLF001 -- dicom.incoming says why
-        status = Status.FAILED
-        try:
-            with cast("Receiver", event.assoc.dimse).serving(incoming):
-                status = self._take(incoming.settle(), request, event)
-        except KspaceError as error:
-            status = _status_of(error)
-            _log.warning("instance.refused", code=error.code, status=f"{status:#06x}")
-        finally:
-            # Anything else is a fault of ours: it goes on to pynetdicom, which answers with this very status.
-            if status is Status.FAILED:
-                _log.error("instance.failed", status=f"{status:#06x}")
-        return status
-
-    def _take(self, stored: Stored, request: "C_STORE", event: Event) -> Status:
-        study, series, instance = describe(stored.path)
-        if (instance.sop_class, instance.sop_uid) != (request.AffectedSOPClassUID, request.AffectedSOPInstanceUID):
-            raise OtherObject("The data set is another object than the one announced; it was not taken. Send it again.")
-        requestor = event.assoc.requestor
-        return self._inbox.accept(
-            Received(
-                path=stored.path,
-                size=stored.size,
-                sha256=stored.sha256,
-                study=study,
-                series=series,
-                instance=instance,
-                calling_ae=requestor.ae_title.strip(),
-                called_ae=requestor.primitive.called_ae_title.strip() if requestor.primitive else "",
-                peer=requestor.address or "",
-            )
-        )
-
-    def _sent(self, event: Event) -> None:
-        if isinstance(event.pdu, P_DATA_TF) and isinstance(event.assoc.dimse, Receiver):
-            event.assoc.dimse.answered()
-
-    def _closed(self, event: Event) -> None:
-        if isinstance(event.assoc.dimse, Receiver):
-            event.assoc.dimse.closed()
-
-
-def _status_of(error: KspaceError) -> Status:
-    if isinstance(error, OtherObject):
-        return Status.OTHER_OBJECT
-    return Status.CANNOT_UNDERSTAND if isinstance(error, BadInput) else Status.OUT_OF_RESOURCES
-
-
-def _entity(settings: ListenerSettings) -> AE:
-    entity = AE(settings.ae_title)
-    entity.require_called_aet = not settings.any_called_ae
-    entity.require_calling_aet = list(settings.allowed_ae)
-    entity.maximum_associations = settings.max_associations
-    entity.maximum_pdu_size = _MAX_PDU_BYTES
-    entity.network_timeout = settings.idle_s
-    entity.acse_timeout = settings.idle_s
-    for uid, keyword in _PRIVATE_STORAGE.items():
-        register_uid(uid, keyword, StorageServiceClass)
-    # The first one both sides know is chosen; with explicit VRs private elements keep their meaning.
-    rest = [uid for uid in ALL_TRANSFER_SYNTAXES if uid not in _WITHOUT_PIXELS | {_EXPLICIT_LITTLE}]
-    storage = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
-    entity.supported_contexts = [
-        build_context(_VERIFICATION),
-        *(build_context(uid, [_EXPLICIT_LITTLE, *rest]) for uid in (*storage, *_PRIVATE_STORAGE)),
-    ]
-    return entity

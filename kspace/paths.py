@@ -19,7 +19,12 @@ AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 def sync_folder(folder: Path) -> None:
     """Return once the folder's entries (a new or renamed file) are on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
+    sync_file(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Return once what was written to the file, by whomever, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from dicom.listener import ListenerSettings
 from hardware.pools import PoolSettings
@@ -89,12 +89,35 @@ class Config(_Model):
 
     relay: Relay
     scanner: tuple[Scanner, ...] = ()
-    dicom: Dicom = Dicom()
+    dicom: tuple[Dicom, ...] = (Dicom(),)
+    """The listeners: one table [dicom], or several [[dicom]]."""
     pool: PoolSettings = PoolSettings()
     destination: tuple[dict[str, Any], ...] = ()
     route: tuple[Route, ...] = ()
     rule: tuple[Rule, ...] = ()
     log: Literal["text", "json"] = "text"
+
+    @field_validator("dicom", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: object) -> object:
+        return ((given,) if isinstance(given, dict) else given) or (Dicom(),)
+
+    @field_validator("dicom")
+    @classmethod
+    def _told_apart(cls, listeners: tuple[Dicom, ...]) -> tuple[Dicom, ...]:
+        titles, places = {d.ae_title for d in listeners}, {(d.host, d.port) for d in listeners if d.port}
+        is_told = len(titles) == len(listeners) == len(places) + sum(not d.port for d in listeners)
+        if len(listeners) > 1 and (not is_told or any(d.any_called_ae for d in listeners)):
+            raise ValueError(
+                "several listeners need an ae_title and a port each, and none may say any_called_ae: routes tell them "
+                "apart by called_ae"
+            )
+        return listeners
+
+    @property
+    def quiet_s(self) -> float:
+        """Return how long a study must be quiet, whichever listener it came by."""
+        return max(listener.quiet_s for listener in self.dicom)
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":

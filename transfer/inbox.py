@@ -1,25 +1,61 @@
 """The listener's Inbox: a received image gets its place in the spool and its rows before anybody says Success."""
 
 import os
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
-from dicom.listener import Received, Status
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from dicom.commitment import Report
+from dicom.inbox import Caller, Received, Refused, Status
+from dicom.listener import ListenerSettings
 from dicom.records import Study
 from kspace.clock import Clock
-from kspace.errors import SpoolError
-from kspace.paths import sync_folder
-from transfer.catalog.arrivals import Arrival, record_arrival, route_again
+from kspace.errors import BadInput, KspaceError, SpoolError
+from kspace.paths import sync_file, sync_folder
+from transfer.catalog.arrivals import Arrival, record_arrivals, route_again
+from transfer.catalog.commitments import open_request, record_report, record_request
+from transfer.catalog.committed import judge
 from transfer.catalog.database import Database
 from transfer.catalog.notices import raise_alert
+from transfer.catalog.refusals import record_refusal
 from transfer.routing import Route, Target, targets
+
+_log = structlog.get_logger()
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class _Waiting:
+    """One image on its way, and what became of it: nobody is told Success for what was forgotten."""
+
+    received: Received
+    targets: tuple[Target, ...]
+    place: Path
+    problem: KspaceError | None
 
 
 class CatalogInbox:
-    """Files images by their digest, so that receiving one twice equals receiving it once."""
+    """Files images by their digest, so that receiving one twice equals receiving it once.
+
+    What several associations bring at the same time is made durable together: one journal of the file system and one
+    commit of the catalog for all of it.
+    """
 
     def __init__(  # noqa: PLR0913 -- the ports
-        self, database: Database, *, folder: Path, routes: Sequence[Route], clock: Clock, machine: str, quiet_s: float
+        self,
+        database: Database,
+        *,
+        folder: Path,
+        routes: Sequence[Route],
+        clock: Clock,
+        machine: str,
+        quiet_s: float,
+        settings: ListenerSettings | None = None,
     ) -> None:
         self._database = database
         self._folder = folder
@@ -27,30 +63,67 @@ class CatalogInbox:
         self._clock = clock
         self._machine = machine
         self._quiet_s = quiet_s
+        self._settings = settings or ListenerSettings()
+        self._durable: set[Path] = set()
+        """Folders whose own entry is known to be on the disk."""
+        self._waiting: list[_Waiting] = []
+        self._refused: list[Refused] = []
+        self._changing = threading.Lock()
+        self._filing = threading.Lock()
 
     def accept(self, received: Received) -> Status:
         """Return Success once the file and its rows are durable.
 
         Raises:
             SpoolError: the disk refuses.
+            BadInput: the catalog cannot hold what the image says of itself.
         """
-        path = self._file(received)
-        found = self._targets(received.study, received.called_ae, received.calling_ae)
-        at = self._clock.now()
-        arrival = Arrival(
-            study=received.study,
-            series=received.series,
-            instance=received.instance,
-            path=path,
-            size=received.size,
-            sha256=received.sha256,
-            called_ae=received.called_ae,
-            calling_ae=received.calling_ae,
+        of_study = sha256(received.study.study_uid.encode()).hexdigest()[:16]
+        mine = _Waiting(
+            received=received,
+            targets=self._targets(received.study, received.called_ae, received.calling_ae),
+            place=self._folder / of_study / f"{received.sha256}.dcm",
+            problem=SpoolError("A received image was not filed; send it again."),
         )
-        record_arrival(self._database, arrival, targets=found, machine=self._machine, at=at, quiet_s=self._quiet_s)
-        if not found:
+        with self._changing:
+            self._waiting.append(mine)
+        with self._filing:
+            if mine in self._waiting:  # else who had the turn before took it along
+                with self._changing:
+                    together, self._waiting = self._waiting, []
+                self._file(together)
+        if mine.problem is not None:
+            raise mine.problem
+        if not mine.targets:
             self._unrouted(received)
         return Status.SUCCESS
+
+    def refuse(self, refused: Refused) -> None:
+        """Remember that an instance was refused; where the catalog is down, as soon as it answers again."""
+        with self._changing:
+            self._refused.append(refused)
+        self._remember_refusals()
+
+    def promise(self, transaction_uid: str, wanted: Sequence[tuple[str, str]], caller: Caller) -> Status:
+        """Return Success once a request for storage commitment is durable."""
+        now = self._clock.now()
+        is_taken = record_request(self._database, transaction_uid, wanted, caller, machine=self._machine, at=now)
+        return Status.SUCCESS if is_taken else Status.INVALID_ARGUMENT
+
+    def report(self, transaction_uid: str, caller: Caller) -> Report | None:
+        """Return the answer for a caller that has no address of its own, once it is known."""
+        if caller.calling_ae in (self._settings.report_to or {}):
+            return None
+        found = open_request(self._database, transaction_uid, caller)
+        if found is None:
+            return None
+        return judge(self._database, found, here=self._settings.commits_here, is_late=False)
+
+    def reported(self, transaction_uid: str, caller: Caller) -> None:
+        """Take note that the caller has the answer."""
+        found = open_request(self._database, transaction_uid, caller)
+        if found is not None:
+            record_report(self._database, found, at=self._clock.now())
 
     def route_again(self) -> int:
         """Begin the deliveries of studies that came before their route was made; return of how many."""
@@ -59,16 +132,77 @@ class CatalogInbox:
     def _targets(self, study: Study, called_ae: str, calling_ae: str) -> tuple[Target, ...]:
         return targets(self._routes, study, called_ae=called_ae, calling_ae=calling_ae)
 
-    def _file(self, received: Received) -> Path:
-        place = self._folder / received.sha256[:2] / f"{received.sha256}.dcm"
+    def _file(self, together: Sequence[_Waiting]) -> None:
+        """Make all of them durable at once; one that the catalog cannot hold harms no other."""
+        problem: KspaceError | None = None
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            received.path.replace(place)
-            sync_folder(place.parent)
-            sync_folder(self._folder)
+            self._place(together)
+            self._record(together)
+        except BadInput as error:
+            if len(together) > 1:
+                for one in together:
+                    self._file([one])
+                return
+            problem = error
+        except KspaceError as error:
+            problem = error
+        for one in together:
+            one.problem = problem
+        if problem is None and self._refused:
+            self._remember_refusals()
+
+    def _place(self, together: Sequence[_Waiting]) -> None:
+        """Rename, then sync: a file system with a journal then writes it once for content and name.
+
+        Until the row says so nobody relies on a name; only where one is taken already must the content come first.
+        """
+        placed: list[Path] = []
+        try:
+            for one in together:
+                if not one.received.path.exists():
+                    continue  # it was placed together with one that the catalog cannot hold
+                one.place.parent.mkdir(parents=True, exist_ok=True)
+                if one.place.exists():
+                    sync_file(one.received.path)
+                else:
+                    placed.append(one.place)
+                one.received.path.replace(one.place)
+            for one in together:
+                sync_file(one.place)
+            for folder in {one.place.parent for one in together}:
+                sync_folder(folder)
+                if folder not in self._durable:
+                    sync_folder(self._folder)
+                    self._durable.add(folder)
         except OSError as error:
+            for place in placed:
+                with suppress(OSError):
+                    place.unlink(missing_ok=True)
             raise SpoolError(f"The spool did not take a received image ({os.strerror(error.errno or 0)}).") from error
-        return place
+
+    def _record(self, together: Sequence[_Waiting]) -> None:
+        arrivals = [(_arrival(one), one.targets) for one in together]
+        try:
+            record_arrivals(
+                self._database, arrivals, machine=self._machine, at=self._clock.now(), quiet_s=self._quiet_s
+            )
+        except DBAPIError as error:
+            kind = type(error.orig).__name__
+            raise BadInput(
+                f"The catalog cannot hold what an image says of itself ({kind}); it was not taken."
+            ) from error
+
+    def _remember_refusals(self) -> None:
+        with self._changing:
+            refused, self._refused = self._refused, []
+        try:
+            with self._database.write() as connection:
+                for one in refused:
+                    record_refusal(connection, one, at=self._clock.now())
+        except KspaceError as error:
+            _log.warning("refusal.unwritten", code=error.code, number=len(refused))
+            with self._changing:
+                self._refused = refused + self._refused
 
     def _unrouted(self, received: Received) -> None:
         with self._database.write() as connection:
@@ -80,3 +214,17 @@ class CatalogInbox:
                 "safe in the spool; add a [[route]] for it.",
                 at=self._clock.now(),
             )
+
+
+def _arrival(one: _Waiting) -> Arrival:
+    received = one.received
+    return Arrival(
+        study=received.study,
+        series=received.series,
+        instance=received.instance,
+        path=one.place,
+        size=received.size,
+        sha256=received.sha256,
+        called_ae=received.called_ae,
+        calling_ae=received.calling_ae,
+    )

@@ -16,6 +16,10 @@ VOCABULARIES = {"errors.py", "records.py", "states.py"}
 """Modules of nothing but words: their names are as many as the field has."""
 EXCUSED: dict[tuple[str, str], int] = {
     ("transfer/engine.py", "nothing_is_caught_blindly"): 2,  # a mistake of ours holds its row, and ends no thread
+    (
+        "dicom/services.py",
+        "nothing_is_caught_blindly",
+    ): 1,  # a mistake of ours refuses one image, and ends no association
 }
 """How many breaches of a rule a module may have, and why; fewer is a failure too, so that no excuse outlives it."""
 

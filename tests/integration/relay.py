@@ -181,7 +181,7 @@ class Relay:
     def running(self) -> Iterator["Running"]:
         """Run engine and listener in this process."""
         box = Box(load_config(self.write()))
-        listener, engine = box.listener(), box.engine()
+        [listener], engine = box.listeners(), box.engine()
         listener.start()
         engine.start()
         try:

@@ -50,7 +50,7 @@ def test_a_running_listener_answers_the_check(tmp_path, sandbox):
     with relay.running():
         code, found = findings(relay.write())
     assert code == 0, found
-    assert "answers C-ECHO" in found["DICOM port"]["said"]
+    assert "answers C-ECHO" in found["DICOM port of KSPACE"]["said"]
 
 
 def test_every_mistake_has_its_line(tmp_path, sandbox):
@@ -65,7 +65,7 @@ def test_every_mistake_has_its_line(tmp_path, sandbox):
         code, found = findings(config)
     assert code == 1
     assert "password" in found["destination central"]["said"]
-    assert "no listener answers" in found["DICOM port"]["said"]
+    assert "no listener answers" in found["DICOM port of KSPACE"]["said"]
     wrong = [what for what, finding in found.items() if what.startswith("source") and not finding["is_right"]]
     assert wrong, found
 

@@ -95,7 +95,7 @@ def delivered(data_folder, requires, tmp_path_factory, catalog):
         config = folder / "relay.toml"
         config.write_text(_CONFIG.format(folder=folder, url=sandbox.url, catalog=catalog))
         box = Box(load_config(config))
-        listener, engine = box.listener(), box.engine()
+        [listener], engine = box.listeners(), box.engine()
         listener.start()
         engine.start()
         images = sorted((folder / "given").glob("*.IMA"))

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
 from typing import Any
 
 import psutil
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from dicom.listener import ListenerSettings
 from kspace.errors import BadInput, KspaceError
 from transfer.app.probing import scratch_projects, standing
 from transfer.app.wiring import Box
@@ -42,7 +44,8 @@ def run_checks(box: Box, *, destination: str | None = None) -> Iterator[Finding]
     yield from _spool(box)
     yield from _sources(box)
     yield from _destinations(box)
-    yield from _listener(box)
+    for listener in box.config.dicom:
+        yield from _listener(listener)
     yield from _wishes(box)
 
 
@@ -127,39 +130,64 @@ def _clock(name: str, date: str | None) -> Finding:
     )
 
 
-def _listener(box: Box) -> Iterator[Finding]:
-    host, port = box.config.dicom.host, box.config.dicom.port
-    if port == 0:
-        yield Finding("DICOM port", is_right=True, said="any free one, told in the log when the listener starts")
+def _listener(settings: ListenerSettings) -> Iterator[Finding]:
+    what, where = f"DICOM port of {settings.ae_title}", f"{settings.host}:{settings.port}"
+    try:
+        settings.server_tls()
+    except KspaceError as error:
+        yield Finding(what, is_right=False, said=str(error))
         return
-    where = f"{host}:{port}"
-    with socket.socket() as probe:
+    yield _openness(settings)
+    if settings.port == 0:
+        yield Finding(what, is_right=True, said="any free one, told in the log when the listener starts")
+        return
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind((settings.host, settings.port))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 said = f"{where} cannot be listened on ({error.strerror}); see [dicom] host and port"
-                yield Finding("DICOM port", is_right=False, said=said)
+                yield Finding(what, is_right=False, said=said)
                 return
         else:
-            yield Finding("DICOM port", is_right=True, said=f"{where} is free; the listener is not running")
+            yield Finding(what, is_right=True, said=f"{where} is free; the listener is not running")
             return
-    if _echoes(host, port, called_ae=box.config.dicom.ae_title):
-        yield Finding("DICOM port", is_right=True, said=f"{where} answers C-ECHO: the listener is running")
+    if _echoes(settings):
+        yield Finding(what, is_right=True, said=f"{where} answers C-ECHO: the listener is running")
     else:
         said = (
             f"{where} is taken, and no listener answers there that takes this machine; see who holds it, and allowed_ae"
         )
-        yield Finding("DICOM port", is_right=False, said=said)
+        yield Finding(what, is_right=False, said=said)
 
 
-def _echoes(host: str, port: int, *, called_ae: str) -> bool:
+def _openness(settings: ListenerSettings) -> Finding:
+    """Say who may send, and what a promise to keep is worth."""
+    doors = {"allowed_ae": settings.allowed_ae, "allowed_ip": settings.allowed_ip, "tls_ca": settings.tls_ca}
+    locks = [name for name, given in doors.items() if given]
+    said = f"senders are told apart by {', '.join(locks)}" if locks else "everybody who reaches the port may send"
+    is_open = not locks and not ip_address(settings.host).is_loopback
+    if is_open:
+        said += "; name the scanner in allowed_ae and allowed_ip"
+    if settings.commits_here:
+        said += "; storage commitment is promised before any archive has the images: see commit_when"
+    warns = is_open or settings.commits_here
+    return Finding(f"DICOM callers of {settings.ae_title}", is_right=True, said=said, warns=warns)
+
+
+def _echoes(settings: ListenerSettings) -> bool:
     """Return whether a verification SCP answers (PS3.4, annex A)."""
-    entity = AE(ae_title=called_ae)
+    entity = AE(ae_title=settings.ae_title)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = 5
     entity.add_requested_context(Verification)
-    association = entity.associate(host, port, ae_title=called_ae)
+    tls = settings.client_tls()
+    association = entity.associate(
+        settings.host,
+        settings.port,
+        ae_title=settings.ae_title,
+        tls_args=(tls, settings.host) if tls else None,
+    )
     if not association.is_established:
         return False
     status = association.send_c_echo()

@@ -102,7 +102,7 @@ class Demonstration:
             self.config_path.write_text(_CONFIG.format(folder=self.folder, url=self.url))
             self.box = Box(load_config(self.config_path), clock=self._clock)
             self._open.callback(self.box.close)
-            self._listener = self.box.listener()
+            [self._listener] = self.box.listeners()
             for part in (self._listener, self.box.engine()):
                 part.start()
                 self._open.callback(part.stop)

@@ -61,7 +61,7 @@ def _of_captures(
 ) -> dict[str, Stage]:
     relay, rules, spool = config.relay, config.rule, config.relay.spool
     own = {s.name: s for s in config.scanner}
-    quiet_s = config.dicom.quiet_s
+    quiet_s = config.quiet_s
     candidates = partial(find_candidates, database)
     return {
         "settle": lambda capture, _: settle(
@@ -132,7 +132,7 @@ def _of_images(
             archive=_known(archives, delivery.destination),
             routes=config.route,
             clock=clock,
-            quiet_s=config.dicom.quiet_s,
+            quiet_s=config.quiet_s,
             most_bytes=largest(delivery.destination),
             progress=progress,
         ),

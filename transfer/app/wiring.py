@@ -28,6 +28,7 @@ from transfer.engine import Engine, Feed, Stage, Way
 from transfer.feeds.find import find
 from transfer.feeds.place import Placing
 from transfer.feeds.recheck import recheck
+from transfer.feeds.report import report
 from transfer.feeds.sample import sample
 from transfer.feeds.sweep import sweep
 from transfer.feeds.tell import tell
@@ -36,6 +37,7 @@ from transfer.inbox import CatalogInbox
 _TELL_S = 1.0
 _SAMPLE_S = 5.0
 _PLACE_S = 60.0
+_REPORT_S = 5.0
 _SWEEP_S = 60.0
 _DAY_S = 86_400.0
 
@@ -109,24 +111,30 @@ class Box:
             ways=self._ways(),
         )
 
-    def listener(self) -> Listener:
-        """Return the DICOM listener, not started.
+    def listeners(self) -> list[Listener]:
+        """Return the DICOM listeners, not started.
 
         Raises:
-            ConfigError: one works on this folder already.
+            ConfigError: one works on this folder already, or a certificate cannot be used.
         """
         self._claim("listener")
         relay = self.config.relay
-        inbox = CatalogInbox(
-            self.database,
-            folder=relay.spool / "dicom",
-            routes=self.config.route,
-            clock=self.clock,
-            machine=relay.name,
-            quiet_s=self.config.dicom.quiet_s,
-        )
-        inbox.route_again()
-        return Listener(self.config.dicom, inbox=inbox, folder=relay.spool / "incoming", is_open=self._takes_more)
+        built = []
+        for number, settings in enumerate(self.config.dicom):
+            inbox = CatalogInbox(
+                self.database,
+                folder=relay.spool / "dicom",
+                routes=self.config.route,
+                clock=self.clock,
+                machine=relay.name,
+                quiet_s=settings.quiet_s,
+                settings=settings,
+            )
+            if not number:
+                inbox.route_again()
+            folder = relay.spool / "incoming" / str(number)
+            built.append(Listener(settings, inbox=inbox, folder=folder, is_open=self._takes_more))
+        return built
 
     def _claim(self, part: str) -> None:
         """Lock a file for as long as this process lives: the kernel frees it even after SIGKILL."""
@@ -172,10 +180,18 @@ class Box:
             ours = {"machine": self.config.relay.name, "destinations": names}
             again = _bound(recheck, database=self.database, clock=self.clock, **ours)
             feeds.append(Feed("recheck", _DAY_S / self.config.relay.verify_per_day, again))
+        consoles = _bound(
+            report,
+            listeners=self.config.dicom,
+            database=self.database,
+            clock=self.clock,
+            machine=self.config.relay.name,
+        )
         told = [p.build(p.settings()) for p in plugins(sinks).values()]
         return [
             *feeds,
             Feed("tell", _TELL_S, _bound(tell, told, database=self.database, clock=self.clock)),
+            Feed("report", _REPORT_S, consoles),
             Feed("sample", _SAMPLE_S, _bound(sample, self.pool, database=self.database, clock=self.clock)),
             Feed("place", _PLACE_S, Placing(database=self.database, clock=self.clock)),
             Feed("sweep", _SWEEP_S, _bound(sweep, spool=self.config.relay.spool, database=self.database)),

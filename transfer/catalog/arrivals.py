@@ -14,6 +14,7 @@ from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
 from transfer.catalog.loading import load_series
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
+from transfer.catalog.refusals import record_return
 from transfer.routing import Target
 from transfer.states import CaptureState, DeliveryState
 
@@ -50,27 +51,46 @@ class Candidate:
     last_arrival_at: datetime
 
 
-def record_arrival(  # noqa: PLR0913 -- the facts of one arrival
+def record_arrivals(
     database: Database,
+    arrivals: Iterable[tuple[Arrival, Iterable[Target]]],
+    *,
+    machine: str,
+    at: datetime,
+    quiet_s: float,
+) -> list[Seen]:
+    """Write instances with where they go, all or none, and return once that is durable.
+
+    Their studies' deliveries are due when they have been quiet.
+    """
+    due_at = at + timedelta(seconds=quiet_s)
+    with database.write() as connection:
+        return [
+            _arrive(database, connection, arrival, targets=targets, machine=machine, at=at, due_at=due_at)
+            for arrival, targets in arrivals
+        ]
+
+
+def _arrive(  # noqa: PLR0913 -- the facts of one arrival
+    database: Database,
+    connection: Connection,
     arrival: Arrival,
     *,
     targets: Iterable[Target],
     machine: str,
     at: datetime,
-    quiet_s: float,
+    due_at: datetime,
 ) -> Seen:
-    """Write the instance and return once that is durable; its study's deliveries are due when it has been quiet."""
-    due_at = at + timedelta(seconds=quiet_s)
-    with database.write() as connection:
-        study_id = _study(database, connection, arrival, at)
-        series_id = _series(database, connection, arrival, study_id)
-        seen = _instance(connection, arrival, series_id, at)
-        for target in targets:  # also of what was here before: its route may be new
-            _delivery(database, connection, study_id, target, machine, at, due_at)
-        if seen is Seen.SAME:
-            return seen
-        _reopen(connection, study_id, at, due_at)
-        _wake_captures(connection, arrival.series.serial, due_at)
+    study_id = _study(database, connection, arrival, at)
+    series_id = _series(database, connection, arrival, study_id)
+    seen = _instance(connection, arrival, series_id, at)
+    record_return(connection, [arrival.instance.sop_uid], at=at)
+    for target in targets:  # also of what was here before: its route may be new
+        _delivery(database, connection, study_id, target, machine, at, due_at)
+    if seen is Seen.SAME:
+        return seen
+    _reopen(connection, study_id, at, due_at)
+    _wake_captures(connection, arrival.series.serial, due_at)
     return seen
 
 

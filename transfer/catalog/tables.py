@@ -180,6 +180,46 @@ instance = Table(
 )
 """``freed_at``: its file is gone from the spool, some time after every archive had proved to hold it."""
 
+refusal = Table(
+    "refusal",
+    metadata,
+    _id(),
+    Column("sop_uid", String(64), nullable=False, index=True),
+    Column("study_uid", String(64)),
+    Column("series_uid", String(64)),
+    Column("series_number", BigInteger),
+    Column("calling_ae", String(16), nullable=False),
+    Column("called_ae", String(16), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("arrived_at", Instant),
+)
+"""Images that were announced and not taken: what must be sent again, until it arrives."""
+
+commitment = Table(
+    "commitment",
+    metadata,
+    _id(),
+    Column("transaction_uid", String(64), nullable=False),
+    Column("calling_ae", String(16), nullable=False),
+    Column("called_ae", String(16), nullable=False),
+    Column("machine", String(64), nullable=False),
+    Column("requested_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False, index=True),
+    Column("failures", Integer, nullable=False),
+    Column("reported_at", Instant),
+    UniqueConstraint("calling_ae", "transaction_uid"),
+)
+"""Requests for storage commitment, and when they are to be looked at again."""
+
+commitment_item = Table(
+    "commitment_item",
+    metadata,
+    Column("commitment_id", ForeignKey("commitment.id"), primary_key=True),
+    Column("sop_uid", String(64), primary_key=True),
+    Column("sop_class", String(64), nullable=False),
+)
+
 evidence = Table(
     "evidence",
     metadata,

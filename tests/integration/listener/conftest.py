@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dicom.listener import Listener, ListenerSettings, Received, Status
+from dicom.inbox import Received, Refused, Status
+from dicom.listener import Listener, ListenerSettings
 from dicom.synthetic import SyntheticSeries, write_session
 
 FRAME = "1.3.12.2.1107.5.2.32.35000.1.20260105083000000.0.0.0"
@@ -21,6 +22,7 @@ class Folder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.received: list[Received] = []
+        self.refused: list[Refused] = []
         self.answer: Callable[[Received], Status] = lambda _: Status.SUCCESS
         folder.mkdir()
 
@@ -30,6 +32,9 @@ class Folder:
             received.path.replace(self.folder / f"{received.sha256}.dcm")
             self.received.append(received)
         return status
+
+    def refuse(self, refused: Refused) -> None:
+        self.refused.append(refused)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -84,7 +89,8 @@ def images(tmp_path) -> list[Path]:
 RECEIVER = """
 import resource, sys
 from pathlib import Path
-from dicom.listener import Listener, ListenerSettings, Status
+from dicom.inbox import Status
+from dicom.listener import Listener, ListenerSettings
 
 folder, limit = Path(sys.argv[1]), int(sys.argv[2])
 if limit:
@@ -94,6 +100,8 @@ class Inbox:
     def accept(self, received):
         received.path.replace(folder / received.sha256)
         return Status.SUCCESS
+    def refuse(self, refused):
+        pass
 
 listener = Listener(ListenerSettings(port=0), inbox=Inbox(), folder=folder / "incoming")
 listener.start()

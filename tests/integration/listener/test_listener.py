@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from dicom.headers import NotDicom
-from dicom.listener import Listener, ListenerSettings, Received, Status
+from dicom.inbox import Received, Status
+from dicom.listener import Listener, ListenerSettings
 from kspace.errors import ConfigError, KspaceError, SpoolError
 
 PRIVATE = "1.3.12.2.1107.5.9.1"
@@ -78,7 +79,7 @@ def test_an_inbox_that_fails_is_told_to_the_sender_and_harms_nobody_else(listen,
         inbox.answer = lambda _: Status.SUCCESS
         assert association.send_c_store(images[1]).Status == 0
         association.release()
-    assert [entry["status"] for entry in logs if entry["event"].startswith("instance.")] == [f"{status:#06x}"]
+    assert [entry["status"] for entry in logs if entry["event"] == "instance.refused"] == [f"{status:#06x}"]
     assert len(inbox.received) == 1
 
 

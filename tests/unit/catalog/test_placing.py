@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dicom.listener import Received
+from dicom.inbox import Received
 from dicom.records import Instance, Series, Study
 from kspace.errors import NotFound
 from kspace.records import Audit, Measurement, SourceFile, Verdict

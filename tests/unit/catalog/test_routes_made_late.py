@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from dicom.listener import Received
+from dicom.inbox import Received
 from dicom.records import Instance, Series, Study
 from transfer.catalog import lists, tables
 from transfer.inbox import CatalogInbox

@@ -16,7 +16,7 @@ def test_the_least_configuration_has_safe_defaults(configured):
     config = configured(SCANNER + DESTINATION)
     (scanner,) = config.scanner
     assert (scanner.limit_mbit_per_s, scanner.poll_s, scanner.practice) == (250.0, 300.0, False)
-    assert config.dicom.host == "127.0.0.1"
+    assert config.dicom[0].host == "127.0.0.1"
     assert config.relay.catalog_url.startswith("sqlite:///")
     assert config.rule == ()
 
@@ -68,7 +68,7 @@ def test_waiting_times_are_numbers_of_seconds(configured, key, value):
         ('RELAY\n[[rule]]\nname = "a"\nproject = "p"\nidentified_raw = "allow"\n', "identified_raw"),
         ('RELAY\n[[rule]]\nname = "a"\nproject = "p"\n' * 1 + '[[rule]]\nname = "a"\nproject = "q"\n', "two rules"),
         ("RELAY\n[pool]\nrefuse_above_percent = 80\n", "pool"),
-        ("RELAY\n[dicom]\nport = 70000\n", r"dicom\.port"),
+        ("RELAY\n[dicom]\nport = 70000\n", r"dicom\.0\.port"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_key(configured, text, key):
@@ -81,7 +81,7 @@ def test_every_mistake_is_told_at_once_on_a_line_of_its_own(configured):
         configured(SCANNER + "limit_mbit_per_s = 0\nquiet_s = -1\n[dicom]\nport = -1\n")
     lines = str(caught.value).splitlines()
     assert len(lines) == 4
-    assert all(any(key in line for line in lines[1:]) for key in ("limit_mbit_per_s", "quiet_s", "dicom.port"))
+    assert all(any(key in line for line in lines[1:]) for key in ("limit_mbit_per_s", "quiet_s", "dicom.0.port"))
 
 
 def test_a_password_in_the_configuration_is_refused_and_not_repeated(configured):

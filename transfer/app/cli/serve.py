@@ -38,8 +38,7 @@ def _run(config: ConfigPath, *, with_engine: bool, with_listener: bool) -> None:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    parts = [part for part, wanted in ((box.listener, with_listener), (box.engine, with_engine)) if wanted]
-    running = [part() for part in parts]
+    running = [*(box.listeners() if with_listener else ()), *([box.engine()] if with_engine else ())]
     for part in running:
         part.start()
     typer.echo(f"The relay {box.config.relay.name} is running; Ctrl-C ends it safely.", err=True)

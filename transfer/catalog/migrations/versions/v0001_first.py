@@ -300,6 +300,44 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", "series_id", name=op.f("pk_series_key")),
     )
     op.create_table(
+        "refusal",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("sop_uid", sa.String(length=64), nullable=False),
+        sa.Column("study_uid", sa.String(length=64), nullable=True),
+        sa.Column("series_uid", sa.String(length=64), nullable=True),
+        sa.Column("series_number", sa.BigInteger(), nullable=True),
+        sa.Column("calling_ae", sa.String(length=16), nullable=False),
+        sa.Column("called_ae", sa.String(length=16), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.Column("arrived_at", Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_refusal")),
+    )
+    op.create_index(op.f("ix_refusal_sop_uid"), "refusal", ["sop_uid"], unique=False)
+    op.create_table(
+        "commitment",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("transaction_uid", sa.String(length=64), nullable=False),
+        sa.Column("calling_ae", sa.String(length=16), nullable=False),
+        sa.Column("called_ae", sa.String(length=16), nullable=False),
+        sa.Column("machine", sa.String(length=64), nullable=False),
+        sa.Column("requested_at", Instant(), nullable=False),
+        sa.Column("due_at", Instant(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("reported_at", Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_commitment")),
+        sa.UniqueConstraint("calling_ae", "transaction_uid", name=op.f("uq_commitment_calling_ae")),
+    )
+    op.create_index(op.f("ix_commitment_due_at"), "commitment", ["due_at"], unique=False)
+    op.create_table(
+        "commitment_item",
+        sa.Column("commitment_id", sa.Integer(), nullable=False),
+        sa.Column("sop_uid", sa.String(length=64), nullable=False),
+        sa.Column("sop_class", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["commitment_id"], ["commitment.id"], name=op.f("fk_commitment_item_commitment_id")),
+        sa.PrimaryKeyConstraint("commitment_id", "sop_uid", name=op.f("pk_commitment_item")),
+    )
+    op.create_table(
         "evidence",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("match_id", sa.Integer(), nullable=False),
