@@ -35,6 +35,8 @@ class Clue(ABC):
     name: ClassVar[str]
     level: ClassVar[Level]
     strength: ClassVar[Strength]
+    tells_when: ClassVar[bool] = False
+    """It compares times: a repeat of the same protocol has another."""
 
     def __init__(self, settings: NoSettings | None = None) -> None:
         self.settings = settings or NoSettings()

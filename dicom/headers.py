@@ -8,7 +8,7 @@ identity is refused.
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.sequence import Sequence
 
-from dicom.protocol import lprotid_in
+from dicom.protocol import digest_in, lprotid_in, uuid_in
 from dicom.records import Instance, Series, Study
 from dicom.ticks import tick_of
 from dicom.uids import serial_in
@@ -47,7 +47,11 @@ DAMAGE = (
     zlib.error,
 )
 """What pydicom raises on broken bytes."""
-_PROTOCOL = {(0x0029, 0x20), (0x0021, 0x19), (0x0021, 0xFE)}
+_NESTED = (0x0021, 0xFE)
+"""A sequence that XA puts its own elements into."""
+_PROTOCOL = {(0x0029, 0x20), (0x0021, 0x19), _NESTED}
+_MARK = {(0x0021, 0x43)}
+"""Where CMRR's sequences leave their UUID (measured on VE11C, XA30 and XA61)."""
 _SERIES_NUMBER = 0x00200011
 _UID = re.compile(r"[0-9.]{1,64}")
 _HINT = re.compile(r"(?:^|[\s,;])(Project|Subject|Session|AA):([A-Za-z0-9_-]+)(?=[\s,;]|$)", re.IGNORECASE)
@@ -138,6 +142,7 @@ def _study(dataset: Dataset, study_uid: str) -> Study:
 
 
 def _series(dataset: Dataset, uids: dict[str, str]) -> Series:
+    texts = list(_private(dataset, _PROTOCOL))
     return Series(
         series_uid=uids["SeriesInstanceUID"],
         study_uid=uids["StudyInstanceUID"],
@@ -147,7 +152,9 @@ def _series(dataset: Dataset, uids: dict[str, str]) -> Series:
         modality=_text(dataset, "Modality"),
         serial=_text(dataset, "DeviceSerialNumber") or serial_in(uids.values()),
         software=_text(dataset, "SoftwareVersions"),
-        lprotid=lprotid_in(_protocol_texts(dataset)),
+        lprotid=lprotid_in(texts),
+        protocol_digest=digest_in(texts),
+        free_uuid=uuid_in(texts, _private(dataset, _MARK)),
         frame_of_reference=_text(dataset, "FrameOfReferenceUID"),
         image_type=_text(dataset, "ImageType"),
         sequence=_text(dataset, "SequenceName"),
@@ -192,21 +199,23 @@ def _ticks(dataset: Dataset) -> Iterator[int]:
     return (tick for time in times if (tick := tick_of(time)) is not None)
 
 
-def _protocol_texts(dataset: Dataset) -> Iterator[bytes]:
-    """Yield the elements that may hold the protocol, wherever the software line puts them.
+def _private(dataset: Dataset, wanted: Collection[tuple[int, int]]) -> Iterator[bytes]:
+    """Yield Siemens' own elements of a group and a last byte, wherever the software line puts them.
 
-    VB to VE: CSA series header (0029,xx20). XA: (0021,xx19) of creator SIEMENS MR SDS 01, at the top of a classic
-    object or below (0021,xxFE), itself at the top or in the shared functional groups (5200,9229) of an enhanced one.
-    A sequence that has not been taken apart yet is yielded as it stands.
+    The protocol, VB to VE: CSA series header (0029,xx20). XA: (0021,xx19) of creator SIEMENS MR SDS 01, at the top of
+    a classic object or below (0021,xxFE), itself at the top or in the shared functional groups (5200,9229) of an
+    enhanced one. A sequence that has not been taken apart yet is yielded as it stands where it is wanted.
     """
-    for level in (dataset, *_items(dataset, "SharedFunctionalGroupsSequence")):
-        for tag in [tag for tag in level.keys() if (tag.group, tag.element & 0xFF) in _PROTOCOL]:  # noqa: SIM118 -- iterating a Dataset converts its elements
-            value = _value(level, tag)
-            if isinstance(value, bytes):
-                yield value
+    frames = _items(dataset, "PerFrameFunctionalGroupsSequence")[:1]
+    for level in (dataset, *_items(dataset, "SharedFunctionalGroupsSequence"), *frames):
+        known = [(tag, (tag.group, tag.element & 0xFF)) for tag in level.keys()]  # noqa: SIM118 -- iterating a Dataset converts its elements
+        for tag, kind in known:
+            value = _value(level, tag) if kind in wanted or kind == _NESTED else None
+            if isinstance(value, bytes | str) and kind in wanted:
+                yield value if isinstance(value, bytes) else value.encode("latin-1", "replace")
             elif isinstance(value, Sequence):
                 for item in value:
-                    yield from _protocol_texts(item)
+                    yield from _private(item, wanted)
 
 
 def _items(dataset: Dataset, tag: Any) -> list[Dataset]:  # noqa: ANN401 -- a keyword or a tag

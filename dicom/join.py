@@ -30,6 +30,7 @@ class _Candidate:
     series: Series
     judged: Judged
     strong: frozenset[str]
+    timed: frozenset[str]
 
     def count(self, level: Level, weight: Weight, *, strong: bool) -> int:
         found = (e for e in self.judged.evidence if e.level is level and e.weight is weight)
@@ -38,6 +39,10 @@ class _Candidate:
     @property
     def is_elsewhere(self) -> bool:
         return self.count(Level.SCANNER, Weight.CONTRADICTS, strong=True) > 0
+
+    @property
+    def is_timed(self) -> bool:
+        return any(e.clue in self.timed and e.weight is Weight.SUPPORTS for e in self.judged.evidence)
 
     @property
     def fit(self) -> _Fit:
@@ -59,9 +64,15 @@ def default_clues() -> tuple[Clue, ...]:
     return tuple(p.build(p.settings()) for _, p in sorted(plugins(evidence).items()))
 
 
-def index_keys(side: Measurement | Series, clues: Sequence[Clue] | None = None) -> frozenset[str]:
-    """Return all keys of one side: a measurement and a series that share none need not be judged."""
-    known = default_clues() if clues is None else clues
+def index_keys(
+    side: Measurement | Series, clues: Sequence[Clue] | None = None, *, level: Level | None = None
+) -> frozenset[str]:
+    """Return the keys of one side, of one level where given.
+
+    A measurement and a series that share none need not be judged, but for the other series of a study that shares a
+    key of the study's level.
+    """
+    known = [c for c in (default_clues() if clues is None else clues) if level in {None, c.level}]
     if isinstance(side, Measurement):
         return frozenset[str]().union(*(clue.keys_of_measurement(side) for clue in known))
     return frozenset[str]().union(*(clue.keys_of_series(side) for clue in known))
@@ -103,11 +114,15 @@ def _weigh(fitting: Sequence[_Candidate], studies: frozenset[str], judged: int) 
 
 
 def _chosen(fitting: Sequence[_Candidate]) -> list[_Candidate]:
-    """Return the series of the measurement: one strong clue is enough only where no other series is in dispute."""
+    """Return the series of the measurement.
+
+    One strong clue is enough only where no other series is in dispute, and nothing is enough where no time agrees: a
+    scan that was broken off and its repeat may share everything else, and the host counts anew after a restart.
+    """
     fits = {c.fit for c in fitting}
-    if _Fit.SURE in fits or (_Fit.SINGLE in fits and _Fit.DISPUTED not in fits):
-        return [c for c in fitting if c.fit in {_Fit.SURE, _Fit.SINGLE}]
-    return []
+    if _Fit.SURE not in fits and (_Fit.SINGLE not in fits or _Fit.DISPUTED in fits):
+        return []
+    return [c for c in fitting if c.fit in {_Fit.SURE, _Fit.SINGLE} and c.is_timed]
 
 
 def _certain_studies(here: Sequence[_Candidate]) -> frozenset[str]:
@@ -122,8 +137,9 @@ def _certain_studies(here: Sequence[_Candidate]) -> frozenset[str]:
 def _judge(measurement: Measurement, series: Series, clues: Sequence[Clue]) -> _Candidate:
     said = tuple(clue.judge(measurement, series) for clue in clues)
     strong = frozenset(clue.name for clue in clues if clue.strength is Strength.STRONG)
+    timed = frozenset(clue.name for clue in clues if clue.tells_when)
     judged = Judged(series_uid=series.series_uid, study_uid=series.study_uid, evidence=said)
-    return _Candidate(series, judged, strong)
+    return _Candidate(series, judged, strong, timed)
 
 
 def _order(series: Series) -> tuple[bool, int, str]:
@@ -144,6 +160,8 @@ def _supports(candidates: Sequence[_Candidate]) -> str:
 def _doubt(fitting: Sequence[_Candidate], is_certain: bool) -> str:
     if not is_certain:
         return f"{_names(fitting)} fit by number and time, but nothing proves that the study is the same."
+    if not any(c.is_timed for c in fitting) and all(c.fit in {_Fit.SURE, _Fit.SINGLE} for c in fitting):
+        return f"{_names(fitting)} fit ({_supports(fitting)}), but no time says that it is not a repeat of the scan."
     against = {e.detail for c in fitting for e in c.judged.evidence if e.weight is Weight.CONTRADICTS}
     if all(c.fit is _Fit.WEAK for c in fitting):
         return f"{_names(fitting)} may fit, by weak signs only: {_supports(fitting)}."

@@ -27,6 +27,8 @@ class Series:
     serial: str | None = None
     software: str | None = None
     lprotid: int | None = None
+    protocol_digest: str | None = None
+    free_uuid: str | None = None
     frame_of_reference: str | None = None
     image_type: str | None = None
     sequence: str | None = None

@@ -36,8 +36,13 @@ class Span:
     first: int
     last: int
 
+    @property
+    def length(self) -> int:
+        """How many ticks lie between the two."""
+        return (self.last - self.first) % DAY
+
     def __contains__(self, tick: int) -> bool:
-        return (tick - self.first) % DAY <= (self.last - self.first) % DAY
+        return (tick - self.first) % DAY <= self.length
 
     def __str__(self) -> str:
         return f"{clock_of(self.first)} to {clock_of(self.last)}"

@@ -76,6 +76,8 @@ class Measurement:
     reference_image_uids: tuple[str, ...] = ()
     planned_s: float | None = None
     free_uuid: str | None = None
+    protocol_digest: str | None = None
+    """Of the protocol's whole text, as `kspace.twix.protocol` takes it."""
     dependency_mids: tuple[int, ...] = ()
     exposed_fields: tuple[str, ...] = ()
     """Names (never values) of fields that hold an unblanked patient name, ID or birth date."""

@@ -13,6 +13,7 @@ class IntervalClue(Clue):
     name = "interval"
     level = Level.MEASUREMENT
     strength = Strength.WEAK
+    tells_when = True
 
     def judge(self, measurement: Measurement, series: Series) -> Evidence:
         """Compare the series' ticks with the first and the last readout."""

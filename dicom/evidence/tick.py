@@ -15,21 +15,24 @@ class TickClue(Clue):
     name = "tick"
     level = Level.MEASUREMENT
     strength = Strength.STRONG
+    tells_when = True
 
     def judge(self, measurement: Measurement, series: Series) -> Evidence:
         """Look for the series' ticks among the readouts; contradict only where all lie outside the measurement."""
         span = span_of(measurement.ticks)
         if span is None or not series.ticks:
             return self._silent(f"acquisition times missing in {'the DICOM' if span else 'the raw data'}")
-        readouts = np.asarray(measurement.ticks, dtype=np.int64) % DAY
-        hits = np.flatnonzero(np.isin(readouts, [tick % DAY for tick in series.ticks]))
+        inside = [tick % DAY for tick in series.ticks if tick in span]
+        if not inside:  # as for all other series of a study: the readouts, maybe a million, are not looked at
+            first = clock_of(min(series.ticks))
+            return self._says(Weight.CONTRADICTS, f"acquisition {first} lies outside the measurement, {span}")
+        readouts = np.asarray(measurement.ticks, dtype=np.uint32) % DAY
+        hits = np.flatnonzero(np.isin(readouts, np.array(inside, dtype=np.uint32)))
         if hits.size:
             at, number = clock_of(int(readouts[hits[0]])), int(hits[0]) + 1
             return self._says(Weight.SUPPORTS, f"acquisition {at} is readout {number} of {readouts.size}")
-        first = clock_of(min(series.ticks))
-        if any(tick in span for tick in series.ticks):
-            return self._silent(f"acquisition {first} is no readout's time, though the measurement was running")
-        return self._says(Weight.CONTRADICTS, f"acquisition {first} lies outside the measurement, {span}")
+        first = clock_of(min(inside))
+        return self._silent(f"acquisition {first} is no readout's time, though the measurement was running")
 
 
 PLUGIN = Plugin("tick", NoSettings, TickClue)

@@ -12,6 +12,7 @@ from struct import Struct
 
 from kspace.records import Measurement, Verdict
 from kspace.twix.layout import DIRECTORY_BYTES, Broken, Slot, directory, header_bytes
+from kspace.twix.protocol import protocol_digest
 
 Read = Callable[[int, int], bytes]
 """``read(offset, length)``: the bytes from offset, fewer only where the file ends."""
@@ -93,6 +94,7 @@ def identify(header: bytes, *, slot: Slot, index: int) -> Measurement:
         reference_image_uids=_reference_images(texts),
         planned_s=_seconds(texts.value("lTotalScanTimeSec", "MeasYaps") or texts.value("lScanTimeSec", "MeasYaps")),
         free_uuid=_uuid(texts),
+        protocol_digest=protocol_digest(texts.text("Phoenix")),
         dependency_mids=_dependencies(texts),
         exposed_fields=_exposed(texts, slot, baseline),
         unread=(*texts.unread, *(() if baseline in _LINES else ("SoftwareVersions",))),
@@ -118,6 +120,10 @@ class _Texts:
         order = sorted(self._texts, key=lambda named: named[0] != first)
         found = (_VALUE.match(run) for _, text in order for run in _runs(text, name.encode("latin-1")))
         return next((value for match in found if match and (value := match[1] or match[2])), None)
+
+    def text(self, name: str) -> bytes:
+        """Return one of the texts, empty where it is missing."""
+        return next((text for known, text in self._texts if known == name), b"")
 
     def runs(self, name: str) -> Iterator[bytes]:
         """Yield all values of a field in every text, each as it is written, with its quotes."""

@@ -19,6 +19,8 @@ UIDS = st.sampled_from(["1.2.1", "1.2.2", "1.2.3"])
 FRAMES = st.builds(
     "1.3.12.2.1107.5.2.32.{}.{}.2024032214074829{}.0.0.0".format, SERIALS, st.sampled_from("12"), st.sampled_from("67")
 )
+DIGESTS = st.sampled_from(["0" * 16, "1" * 16])
+UUIDS = st.sampled_from([f"4f0c2f3e-8a61-4c7b-9f10-3d2b6a5e7c8{n}" for n in "1aA"])
 TICKS = st.integers(0, 40)
 MEASUREMENTS = st.builds(
     Measurement,
@@ -29,6 +31,8 @@ MEASUREMENTS = st.builds(
     serial=st.none() | SERIALS,
     protocol=st.none() | st.sampled_from(["Doe^Jane", "sol12"]),
     lprotid=st.none() | st.integers(-2, 2),
+    protocol_digest=st.none() | DIGESTS,
+    free_uuid=st.none() | UUIDS,
     frame_of_reference=st.none() | FRAMES,
     study_uid=st.none() | UIDS,
     reference_image_uids=st.lists(UIDS, max_size=3).map(tuple),
@@ -43,6 +47,8 @@ SERIES = st.builds(
     protocol=st.none() | st.sampled_from(["Doe^Jane", "sol12"]),
     serial=st.none() | SERIALS,
     lprotid=st.none() | st.integers(-2, 2),
+    protocol_digest=st.none() | DIGESTS,
+    free_uuid=st.none() | UUIDS,
     frame_of_reference=st.none() | FRAMES,
     sop_uids=st.frozensets(UIDS, max_size=3),
     ticks=st.frozensets(TICKS, max_size=5),
@@ -98,6 +104,7 @@ def test_keys_are_few_and_name_nobody(clue, data):
 def test_keys_of_instances_add_up_to_those_of_the_series(clue, data):
     series = data.draw(SERIES)
     single = [replace(series, sop_uids=frozenset({uid}), ticks=frozenset()) for uid in series.sop_uids]
+    single += [replace(series, sop_uids=frozenset(), ticks=frozenset({tick})) for tick in series.ticks]
     whole = frozenset().union(*(clue.keys_of_series(one) for one in single))
     assert whole == clue.keys_of_series(series) or not single
 

@@ -11,6 +11,7 @@ from dicom.ticks import DAY
 from kspace.records import Measurement
 
 FOR = "1.3.12.2.1107.5.2.32.35287.{}.20240322140748296.0.0.0"
+UUID = "4f0c2f3e-8a61-4c7b-9f10-3d2b6a5e7c81"
 FIRST = 26_422_493
 RAW = Measurement(
     index=0,
@@ -21,6 +22,8 @@ RAW = Measurement(
     protocol="sol12",
     lprotid=-222,
     frame_of_reference=FOR.format(1),
+    protocol_digest="0123456789abcdef",
+    free_uuid=UUID,
     ticks=array("I", range(FIRST, FIRST + 256 * 8, 8)),
 )
 DICOM = Series(
@@ -30,6 +33,8 @@ DICOM = Series(
     protocol="sol12",
     serial="35287",
     lprotid=-222,
+    protocol_digest="0123456789abcdef",
+    free_uuid=UUID,
     frame_of_reference=FOR.format(1),
     sop_uids=frozenset({"1.2.3.4.1", "1.2.3.4.2"}),
     ticks=frozenset({FIRST}),
@@ -76,6 +81,15 @@ TABLE = [
     ("interval", {}, {"ticks": frozenset({FIRST - 1})}, NO, None),
     ("interval", {"ticks": LATE}, {"ticks": frozenset({1})}, YES, "acquisition 00:00:00.0025 lies within "),
     ("interval", {}, {"ticks": frozenset()}, SILENT, None),
+    ("protocol_text", {}, {}, YES, "the whole protocol text is the same"),
+    ("protocol_text", {}, {"protocol_digest": "f" * 16}, SILENT, "protocol texts differ"),
+    ("protocol_text", {"protocol_digest": None}, {}, SILENT, "protocol text missing in the raw data"),
+    ("protocol_text", {}, {"protocol_digest": None}, SILENT, "protocol text missing in the DICOM"),
+    ("sequence_uuid", {}, {}, YES, "the sequence's mark 4f0c2f3e-"),
+    ("sequence_uuid", {"free_uuid": UUID.upper()}, {}, YES, None),
+    ("sequence_uuid", {}, {"free_uuid": UUID.replace("4", "5")}, NO, None),
+    ("sequence_uuid", {"free_uuid": None}, {}, SILENT, "no mark of the sequence in the raw data"),
+    ("sequence_uuid", {}, {"free_uuid": None}, SILENT, "no mark of the sequence in the DICOM"),
     ("protocol_name", {}, {}, YES, "same protocol name"),
     ("protocol_name", {"protocol": "ep2d+AF8-bold"}, {"protocol": "ep2d_bold"}, YES, None),
     ("protocol_name", {"protocol": "ro_dur_pe+"}, {"protocol": "ro_dur_pe+"}, YES, None),

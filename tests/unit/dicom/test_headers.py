@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from dicom.headers import NotDicom, describe, route_hints
+from dicom.protocol import digest_in
 from dicom.records import Study
 from dicom.synthetic import csa_header, protocol_text, write_session
+from kspace.twix.protocol import protocol_digest
+
+_MARK = "4f0c2f3e-8a61-4c7b-9f10-3d2b6a5e7c81"
 
 REAL = {
     "vb19-pairs/*.0053.0001.*.IMA": ("35287", 53, -222, "35287.1.20240322140748296.0.0.0", 26_422_493, 1),
@@ -62,6 +66,36 @@ def test_classic_xa_object_and_spectroscopy_hold_the_protocol_elsewhere(tmp_path
     dataset.add_new((0x29, 0x1120), "OB", csa_header({"MrPhoenixProtocol": protocol_text(spec(lprotid=8))}))
     dataset.save_as(tmp_path / "spectrum.dcm")
     assert describe(tmp_path / "spectrum.dcm")[1].lprotid == 8
+
+
+@pytest.mark.parametrize("baseline", ["VB", "XA"])
+def test_the_mark_of_a_multiband_sequence_is_read_from_its_own_field_and_from_the_protocol(tmp_path, spec, baseline):
+    dataset = pydicom.dcmread(write_session(tmp_path, spec(baseline))[0])
+    assert describe(dataset)[1].free_uuid is None
+    block = dataset.private_block(0x21, "SIEMENS MR SDI 02", create=True)
+    block.add_new(0x43, "LO", f"{_MARK.upper()}|multiband")
+    assert describe(dataset)[1].free_uuid == _MARK
+    dataset.save_as(tmp_path / "marked.dcm")
+    assert describe(tmp_path / "marked.dcm")[1].free_uuid == _MARK
+    block.add_new(0x43, "LO", "no mark")
+    dataset.private_block(0x29, "SIEMENS CSA HEADER", create=True).add_new(
+        0x20, "OB", _protocol(f'sWipMemBlock.tFree = ""{_MARK}""'.encode())
+    )
+    assert describe(dataset)[1].free_uuid == _MARK
+    block.add_new(0x43, "LO", _MARK.replace("4", "5"))
+    assert describe(dataset)[1].free_uuid is None, "marks that disagree say nothing"
+
+
+def _protocol(line: bytes) -> bytes:
+    return b"### ASCCONV BEGIN ###\n" + line + b"\n### ASCCONV END ###"
+
+
+def test_the_whole_protocol_is_one_digest_on_both_sides_whatever_its_quotes_and_line_ends():
+    inside = _protocol(b'tProtocolName = ""gre""\r\nlProtID = 7')
+    assert protocol_digest(_protocol(b'tProtocolName = "gre" \nlProtID = 7')) == digest_in([inside]) is not None
+    assert protocol_digest(_protocol(b"other") + inside) == protocol_digest(inside)
+    assert digest_in([inside, _protocol(b"other")]) is None
+    assert protocol_digest(b"") is digest_in([]) is None
 
 
 def test_protocols_that_disagree_say_nothing(tmp_path, spec):

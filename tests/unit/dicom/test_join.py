@@ -58,11 +58,17 @@ def with_(**more):
 CASES = {
     "number and time agree": (RAW, [FIT, OTHER], SURE, ["1.2.53"]),
     "magnitude and phase": (RAW, [with_(series_uid="1.2.54", number=54), FIT], SURE, ["1.2.53", "1.2.54"]),
-    "a derived series without a time goes along": (
+    "a derived series with its time goes along": (
         RAW,
-        [FIT, with_(series_uid="1.2.90", number=90, **NO_TIME)],
+        [FIT, with_(series_uid="1.2.90", number=90, protocol="ADC")],
         SURE,
         ["1.2.53", "1.2.90"],
+    ),
+    "a series without a time may be of a repeat and stays out": (
+        RAW,
+        [FIT, with_(series_uid="1.2.50", number=50, **NO_TIME)],
+        SURE,
+        ["1.2.53"],
     ),
     "number and time outweigh another name": (RAW, [with_(**RENAMED)], SURE, ["1.2.53"]),
     "a series in dispute stays out beside one that is sure": (
@@ -71,7 +77,7 @@ CASES = {
         SURE,
         ["1.2.53"],
     ),
-    "number alone": (RAW, [with_(**NO_TIME)], SURE, ["1.2.53"]),
+    "number alone: it may be a repeat": (RAW, [with_(**NO_TIME)], ASK, []),
     "number alone, off the grid but within": (RAW, [with_(**OFF_GRID)], SURE, ["1.2.53"]),
     "time alone": (RAW, [with_(**NO_NUMBER)], SURE, ["1.2.53"]),
     "number alone against another name": (RAW, [with_(**NO_TIME, **RENAMED)], ASK, []),
@@ -115,7 +121,7 @@ CASES = {
         ASK,
         [],
     ),
-    "header without time": (replace(RAW, ticks=array("I")), [FIT, OTHER], SURE, ["1.2.53"]),
+    "broken off before the first readout": (replace(RAW, ticks=array("I")), [FIT, OTHER], ASK, []),
     "header without number": (replace(RAW, lprotid=None), [FIT, OTHER], SURE, ["1.2.53"]),
     "header with nothing": (Measurement(index=0, offset=0, header_bytes=1, baseline="XA"), [FIT], NONE, []),
 }
