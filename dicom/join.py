@@ -105,9 +105,11 @@ def _weigh(fitting: Sequence[_Candidate], studies: frozenset[str], judged: int) 
     if not fitting:
         reason = "The study is beyond doubt, but no series of it is this measurement's."
         return Decision(certainty=Certainty.STUDY_ONLY, reason=reason, study_uid=study_uid)
-    chosen = _chosen(fitting) if study_uid in studies else []
+    is_known = study_uid in studies
+    chosen = _chosen(fitting) if is_known else []
     if not chosen:
-        return Decision(certainty=Certainty.AMBIGUOUS, reason=_doubt(fitting, study_uid in studies))
+        reason = _doubt(fitting, is_known)
+        return Decision(certainty=Certainty.AMBIGUOUS, reason=reason, study_uid=study_uid if is_known else None)
     uids = tuple(c.series.series_uid for c in chosen)
     reason = f"{_names(chosen)}: {_supports(chosen)}."
     return Decision(certainty=Certainty.CERTAIN, reason=reason, study_uid=study_uid, series_uids=uids)

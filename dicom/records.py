@@ -110,7 +110,10 @@ class Certainty(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The join's answer. ``series_uids`` are all series of the measurement, the lowest series number first."""
+    """The join's answer. ``study_uid`` is None where no study is beyond doubt, whatever is of the series.
+
+    ``series_uids`` are all series of the measurement, the lowest series number first.
+    """
 
     certainty: Certainty
     reason: str

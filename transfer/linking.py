@@ -5,13 +5,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, insert, or_, select, update
 
-from dicom.join import decide, index_keys
+from dicom.join import decide
 from dicom.records import Certainty, Decision
 from kspace.clock import Clock
 from kspace.errors import BadInput, NotFound
 from kspace.records import Measurement
 from transfer.catalog import tables
-from transfer.catalog.arrivals import find_candidates
+from transfer.catalog.candidates import find_candidates
 from transfer.catalog.database import Database
 from transfer.catalog.loading import load_capture
 from transfer.catalog.notices import clear_alert, note
@@ -54,7 +54,7 @@ def doubts(database: Database) -> list[Doubt]:
     for capture in captures:
         if capture.image is None:
             continue
-        decision = decide(capture.image, [k.series for k in find_candidates(database, index_keys(capture.image))])
+        decision = decide(capture.image, [k.series for k in find_candidates(database, capture.image)])
         if decision.certainty is not Certainty.CERTAIN or capture.state is CaptureState.HELD:
             names = _names(database, [j.series_uid for j in decision.judged])
             found.append(Doubt(capture.id, capture.scanner, capture.image, capture.state, decision, names))

@@ -9,7 +9,7 @@ from dicom.ticks import DAY, span_of
 from kspace.records import Measurement
 from kspace.registry import Plugin
 
-_TEN_MINUTES = 10 * 60 * 400
+_MINUTE = 60 * 400
 
 
 class ProtocolNumberClue(Clue):
@@ -20,18 +20,18 @@ class ProtocolNumberClue(Clue):
     strength = Strength.STRONG
 
     def keys_of_measurement(self, measurement: Measurement) -> frozenset[str]:
-        """A key ``number:<serial>:<number>:<ten minutes of the day>`` for each ten minutes the measurement ran in.
+        """A key ``number:<serial>:<number>:<minute of the day>`` for each minute the measurement ran in.
 
         Without the time every session of a scanner would be a candidate: each has a measurement of this number.
         """
         span = span_of(measurement.ticks)
         first, last = (span.first, span.first + span.length) if span else (0, -1)
-        tens = range(first // _TEN_MINUTES, last // _TEN_MINUTES + 1)
-        return _keys(serial_of_measurement(measurement), measurement.lprotid, tens)
+        minutes = range(first // _MINUTE, last // _MINUTE + 1)
+        return _keys(serial_of_measurement(measurement), measurement.lprotid, minutes)
 
     def keys_of_series(self, series: Series) -> frozenset[str]:
         """The same."""
-        return _keys(serial_of_series(series), series.lprotid, {tick // _TEN_MINUTES for tick in series.ticks})
+        return _keys(serial_of_series(series), series.lprotid, {tick // _MINUTE for tick in series.ticks})
 
     def judge(self, measurement: Measurement, series: Series) -> Evidence:
         """Compare the two numbers."""
@@ -43,9 +43,9 @@ class ProtocolNumberClue(Clue):
         return self._says(Weight.CONTRADICTS, f"protocol number {raw} against {image}")
 
 
-def _keys(serial: str | None, number: int | None, tens: Iterable[int]) -> frozenset[str]:
+def _keys(serial: str | None, number: int | None, minutes: Iterable[int]) -> frozenset[str]:
     known = serial and number is not None
-    return frozenset(f"number:{serial}:{number}:{ten % (DAY // _TEN_MINUTES)}" for ten in tens if known)
+    return frozenset(f"number:{serial}:{number}:{minute % (DAY // _MINUTE)}" for minute in minutes if known)
 
 
 PLUGIN = Plugin("lprotid", NoSettings, ProtocolNumberClue)

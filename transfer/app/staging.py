@@ -9,7 +9,7 @@ from kspace.clock import Clock
 from kspace.errors import ConfigError
 from kspace.sources import Source
 from transfer import destinations
-from transfer.catalog.arrivals import find_candidates
+from transfer.catalog.candidates import find_candidates
 from transfer.catalog.database import Database
 from transfer.catalog.inventory import find_twin
 from transfer.catalog.probes import body_limit

@@ -12,7 +12,6 @@ from dicom.join import index_keys
 from dicom.records import Instance, Series, Study
 from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
-from transfer.catalog.loading import load_series
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
 from transfer.catalog.refusals import record_return
 from transfer.routing import Target
@@ -41,14 +40,6 @@ class Seen(StrEnum):
     """The same bytes were received before."""
     OTHER_BYTES = "other bytes"
     """Its SOP Instance UID is known with other bytes: both are kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A series worth judging for a measurement, and when its study last grew."""
-
-    series: Series
-    last_arrival_at: datetime
 
 
 def record_arrivals(
@@ -120,18 +111,6 @@ def route_again(
     return routed
 
 
-def find_candidates(database: Database, keys: Iterable[str]) -> list[Candidate]:
-    """Return every series that shares a key with the measurement."""
-    k, s, study = tables.series_key.c, tables.series.c, tables.study.c
-    with database.read() as connection:
-        ids = connection.execute(select(k.series_id).where(k.key.in_(list(keys))).distinct()).scalars().all()
-        grown = connection.execute(
-            select(s.series_uid, study.last_arrival_at).join(tables.study).where(s.id.in_(ids))
-        ).all()
-        last = {uid: at for uid, at in grown}  # noqa: C416 -- rows are no pairs to mypy
-        return [Candidate(found, last[found.series_uid]) for found in load_series(connection, list(ids))]
-
-
 def _study(database: Database, connection: Connection, arrival: Arrival, at: datetime) -> int:
     s = tables.study.c
     database.insert_new(
@@ -172,6 +151,8 @@ def _series(database: Database, connection: Connection, arrival: Arrival, study_
     )
     for key in index_keys(of_instance):
         database.insert_new(connection, tables.series_key, {"key": key, "series_id": series_id})
+    for tick in of_instance.ticks:
+        database.insert_new(connection, tables.series_tick, {"series_id": series_id, "tick": tick})
     return int(series_id)
 
 

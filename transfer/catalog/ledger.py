@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, delete, desc, func, insert, or_, select
 
-from dicom.join import decide, index_keys
+from dicom.join import decide
 from kspace.errors import NotFound
 from transfer.catalog import documents, tables
-from transfer.catalog.arrivals import find_candidates
+from transfer.catalog.candidates import find_candidates
 from transfer.catalog.database import Database
 from transfer.standing import RawFacts, Standing, badge, standing_of_images, standing_of_raw
 from transfer.states import CaptureState, DeliveryState
@@ -41,7 +41,7 @@ def place(database: Database, *, now: datetime, since: datetime) -> int:
         last_of_each = {row.id: documents.to_measurement(row.document) for row in connection.execute(query)}
     placed = 0
     for capture_id, measurement in last_of_each.items():
-        decision = decide(measurement, [k.series for k in find_candidates(database, index_keys(measurement))])
+        decision = decide(measurement, [k.series for k in find_candidates(database, measurement)])
         if decision.study_uid is None:
             continue
         with database.write() as connection:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, desc, select
 
-from dicom.records import Series, Study
+from dicom.records import Study
 from kspace.errors import NotFound
 from kspace.records import Audit, Measurement, Part, SourceFile, Verdict
 from transfer.catalog import documents, tables
@@ -53,23 +53,6 @@ def load_delivery(connection: Connection, delivery_id: int) -> RawDelivery | Dic
     query = select(tables.delivery).where(tables.delivery.c.id == delivery_id)
     row = _one(connection, query, f"There is no delivery {delivery_id}.")
     return _dicom(connection, row) if row["kind"] == "dicom" else _raw(connection, row)
-
-
-def load_series(connection: Connection, series_ids: list[int]) -> list[Series]:
-    """Return series with what their instances tell."""
-    s, i = tables.series.c, tables.instance.c
-    rows = connection.execute(select(s.id, s.document).where(s.id.in_(series_ids)).order_by(s.number, s.id)).all()
-    told: dict[int, list[dict[str, Any]]] = {}
-    for series_id, document in connection.execute(select(i.series_id, i.document).where(i.series_id.in_(series_ids))):
-        told.setdefault(series_id, []).append(document)
-    return [
-        documents.to_series(
-            document,
-            sop_uids=frozenset(d["sop_uid"] for d in told.get(series_id, ())),
-            ticks=frozenset(tick for d in told.get(series_id, ()) for tick in d["ticks"]),
-        )
-        for series_id, document in rows
-    ]
 
 
 def load_study(connection: Connection, study_id: int) -> Study:

@@ -164,6 +164,14 @@ series_key = Table(
 )
 """What the join's clues look a series up by: sharing a key makes it a candidate."""
 
+series_tick = Table(
+    "series_tick",
+    metadata,
+    Column("series_id", ForeignKey("series.id"), primary_key=True),
+    Column("tick", Integer, primary_key=True),
+)
+"""When a series' images were acquired, each time once: what the join reads of them."""
+
 instance = Table(
     "instance",
     metadata,

@@ -1,12 +1,13 @@
 """PACKED -> MATCHED: which study and which series the measurement belongs to."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from dicom.join import decide, index_keys
+from dicom.join import decide
 from dicom.records import Certainty, Decision, Series
 from kspace.clock import Clock
+from kspace.records import Measurement
 from transfer.records import Capture, Done, Held, Joined, Later, Outcome
 
 
@@ -25,7 +26,7 @@ class Candidate(Protocol):
 def join(
     capture: Capture,
     *,
-    find: Callable[[Iterable[str]], Sequence[Candidate]],
+    find: Callable[[Measurement], Sequence[Candidate]],
     clock: Clock,
     quiet_s: float,
     no_series_after_s: float,
@@ -36,7 +37,7 @@ def join(
     """
     if capture.image is None:
         return Later("No DICOM can be matched: the raw file's header could not be read.", _A_DAY_S)
-    found = find(index_keys(capture.image))
+    found = find(capture.image)
     now = clock.now()
     quiet_at = max((c.last_arrival_at for c in found), default=now) + timedelta(seconds=quiet_s)
     if found and quiet_at > now:

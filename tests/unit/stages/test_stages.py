@@ -13,7 +13,7 @@ from kspace.errors import Retry, SpoolDamaged, SpoolError
 from kspace.records import SourceFile, Verdict
 from kspace.sources.share import Share, ShareSettings
 from kspace.twix.synthetic import Synthetic, write_twix
-from transfer.catalog.arrivals import Candidate
+from transfer.catalog.candidates import Candidate
 from transfer.records import (
     Capture,
     Changed,

@@ -293,6 +293,13 @@ def upgrade() -> None:
     op.create_index(op.f("ix_measurement_capture_id"), "measurement", ["capture_id"], unique=False)
     op.create_index(op.f("ix_measurement_serial"), "measurement", ["serial"], unique=False)
     op.create_table(
+        "series_tick",
+        sa.Column("series_id", sa.Integer(), nullable=False),
+        sa.Column("tick", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["series_id"], ["series.id"], name=op.f("fk_series_tick_series_id")),
+        sa.PrimaryKeyConstraint("series_id", "tick", name=op.f("pk_series_tick")),
+    )
+    op.create_table(
         "series_key",
         sa.Column("key", sa.String(length=200), nullable=False),
         sa.Column("series_id", sa.Integer(), nullable=False),

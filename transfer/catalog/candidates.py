@@ -1,0 +1,64 @@
+"""Which series a measurement could be of: by indexed keys, whatever number of series the catalog knows."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select, union
+
+from dicom.join import index_keys
+from dicom.records import Level, Series
+from kspace.records import Measurement
+from transfer.catalog import documents, tables
+from transfer.catalog.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A series worth judging for a measurement, and when its study last grew."""
+
+    series: Series
+    last_arrival_at: datetime
+
+
+def find_candidates(database: Database, measurement: Measurement) -> list[Candidate]:
+    """Return every series that shares a key with the measurement, and all others of a study that shares one.
+
+    Of a series' instances only the ticks and the images that the measurement was planned on are looked up: a study may
+    have a hundred thousand.
+    """
+    k, s, study = tables.series_key.c, tables.series.c, tables.study.c
+    shared = select(k.series_id).where(k.key.in_(index_keys(measurement)))
+    of_study = k.key.in_(index_keys(measurement, level=Level.STUDY))
+    studies = select(s.study_id).where(s.id.in_(select(k.series_id).where(of_study)))
+    ids = union(shared, select(s.id).where(s.study_id.in_(studies)))
+    with database.read() as connection:
+        found = connection.execute(
+            select(s.id, s.document, study.last_arrival_at).join(tables.study).where(s.id.in_(ids.subquery().select()))
+        ).all()
+        ids_found = [row.id for row in found]
+        ticks, images = _ticks(connection, ids_found), _planned_on(connection, measurement)
+    return [
+        Candidate(
+            documents.to_series(row.document, sop_uids=frozenset(images[row.id]), ticks=frozenset(ticks[row.id])),
+            row.last_arrival_at,
+        )
+        for row in found
+    ]
+
+
+def _ticks(connection: Connection, series_ids: list[int]) -> defaultdict[int, set[int]]:
+    t = tables.series_tick.c
+    found = defaultdict(set)
+    for series_id, tick in connection.execute(select(t.series_id, t.tick).where(t.series_id.in_(series_ids))):
+        found[series_id].add(tick)
+    return found
+
+
+def _planned_on(connection: Connection, measurement: Measurement) -> defaultdict[int, set[str]]:
+    i = tables.instance.c
+    found = defaultdict(set)
+    query = select(i.series_id, i.sop_uid).where(i.sop_uid.in_(measurement.reference_image_uids))
+    for series_id, sop_uid in connection.execute(query):
+        found[series_id].add(sop_uid)
+    return found
