@@ -82,7 +82,7 @@ def harmless_name(path: str, measurements: Iterable[Measurement]) -> str | None:
     The host's export names files ``meas_MID<mid>_FID<fid>_<protocol>.dat``; any other name may hold a patient's.
     """
     name = path.rsplit("/", 1)[-1]
-    found = re.fullmatch(r"meas_MID0*\d+_FID0*\d+_(.*)\.dat", name)
+    found = re.fullmatch(r"meas_MID\d{1,6}_FID\d{1,6}_(.*)\.dat", name)
     known = {re.sub(r"\W", "_", m.protocol) for m in measurements if m.protocol}
     return name if found and re.sub(r"\W", "_", found[1]) in known else None
 

@@ -9,7 +9,8 @@ from pydantic import AfterValidator
 
 def _absolute(path: Path) -> Path:
     if not path.is_absolute():
-        raise ValueError(f"{path} must be an absolute path, such as /srv/{path.name}")
+        # Not quoted: where a secret's file is wanted, somebody may have written the secret.
+        raise ValueError("this must be an absolute path: it begins with /")
     return path
 
 

@@ -15,6 +15,7 @@ from kspace.paths import AbsolutePath
 from kspace.registry import plugins
 from transfer import destinations
 from transfer.routing import Route
+from transfer.secret import PlainUrl
 from transfer.selection import Rule
 
 _MIN_POLL_S = 60.0
@@ -30,7 +31,7 @@ class Relay(_Model):
 
     name: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,64}$")
     folder: AbsolutePath
-    catalog: str | None = None
+    catalog: PlainUrl | None = None
     """None: a SQLite file in the folder. Several boxes: postgresql+psycopg://…; the password by PGPASSFILE."""
     workers: int = Field(default=4, ge=1, le=64)
     backoff_s: float = Field(default=5.0, gt=0)

@@ -1,12 +1,24 @@
 """Secrets come from a file or the environment, never from the configuration itself."""
 
 import os
+import re
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from kspace.errors import ConfigError
 from kspace.paths import AbsolutePath
+
+
+def _without_a_password(url: str) -> str:
+    if re.search(r"://[^/@]*:[^/@]*@|password=", url, re.IGNORECASE):
+        raise ValueError("no password may stand in an address: it would show in errors and lists; see the example")
+    return url
+
+
+PlainUrl = Annotated[str, AfterValidator(_without_a_password)]
+"""An address that anybody may read."""
 
 
 class Secret(BaseModel):
@@ -15,7 +27,7 @@ class Secret(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: AbsolutePath | None = None
-    env: str | None = None
+    env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
 
     @model_validator(mode="after")
     def _one_place(self) -> "Secret":

@@ -23,6 +23,8 @@ _SLACK = 32
 """Headers are filled up to a multiple of this, with whatever the host's memory held."""
 _EXPECTED = ("Config", "Dicom", "Meas", "MeasYaps", "Phoenix")
 _KNOWN = (*_EXPECTED, "Protocol", "Spice")
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9]{0,31}")
+_NAMELESS = "a text without a proper name"
 _ATTRIBUTE = rb'<\w+>\s*(?:"[^"]*"|\{[^{}]*\}|[^\s"<>{}]+)\s*'
 _XPROTOCOL = re.compile(rb'>\s*\{\s*(?:%s)*((?:"[^"]*"\s*|[^\s"<>{}]+\s*)*)' % _ATTRIBUTE)
 _ASCCONV = re.compile(rb"[ \t]*=[ \t]*([^\r\n]*)")
@@ -112,8 +114,12 @@ class _Texts:
     def __init__(self, header: bytes, *, offset: int) -> None:
         self._texts = tuple(_split(header, offset=offset))
         names = [name for name, _ in self._texts]
-        self.unread = (*(name for name in _EXPECTED if name not in names), *(n for n in names if n not in _KNOWN))
-        """Texts that every known software writes and this one did not, and texts nobody knows."""
+        unknown = (n if _PLAIN.fullmatch(n) else _NAMELESS for n in names if n not in _KNOWN)
+        self.unread = (*(name for name in _EXPECTED if name not in names), *unknown)
+        """Texts that every known software writes and this one did not, and texts nobody knows.
+
+        What stands for a name in a damaged header may be anybody's, and is not told on.
+        """
 
     def value(self, name: str, first: str) -> bytes | None:
         """Return a field's first value that is not empty, looked for in the text ``first`` before all others."""

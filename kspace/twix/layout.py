@@ -56,7 +56,8 @@ class Slot:
     """All 64 bytes: ``NAME,YYYYMMDD``, or an ``x`` a character."""
     protocol: bytes = b""
     leftover: bytes = b""
-    """Of the first slot: the patient's places of all slots the directory does not count, if anything is left there."""
+    """What nothing refers to: behind the protocol's end; in the first slot also all slots the directory does not count,
+    but for their protocols."""
 
     @property
     def is_vb(self) -> bool:
@@ -102,8 +103,9 @@ def directory(head: bytes, size: int) -> tuple[Slot, ...]:
         position = min(len(head), size)
         raise Broken("The file ends inside its directory.", verdict=Verdict.HEADER_CUT, position=position)
     slots = tuple(_slot(head, number) for number in range(count))
-    unused = b"".join(_slot(head, number).patient for number in range(count, _MAX_MEASUREMENTS)).strip(b"\0")
-    slots = (replace(slots[0], leftover=unused), *slots[1:])
+    rest = (_slot(head, number) for number in range(count, _MAX_MEASUREMENTS))
+    unused = b"".join(slot.patient + slot.leftover for slot in rest).strip(b"\0")
+    slots = (replace(slots[0], leftover=slots[0].leftover + unused), *slots[1:])
     at = DIRECTORY_BYTES
     for slot in slots:
         if slot.offset < at:
@@ -152,4 +154,7 @@ def header_bytes(head: bytes, *, offset: int, size: int) -> int:
 
 def _slot(head: bytes, number: int) -> Slot:
     mid, fid, offset, length, patient, protocol = _SLOT.unpack_from(head, _HEAD.size + number * _SLOT.size)
-    return Slot(mid=mid, fid=fid, offset=offset, length=length, patient=patient, protocol=protocol.rstrip(b"\0"))
+    name, _, behind = protocol.partition(b"\0")
+    return Slot(
+        mid=mid, fid=fid, offset=offset, length=length, patient=patient, protocol=name, leftover=behind.strip(b"\0")
+    )

@@ -84,6 +84,7 @@ def test_a_chunk_table_with_a_broken_row_is_refused(row):
         ("meas_MID00007_FID00040_doe_jane.dat", None),
         ("doe_jane/meas_MID00007_FID00040_t1_mprage.dat", "meas_MID00007_FID00040_t1_mprage.dat"),
         ("doe_jane.dat", None),
+        ("meas_MID19610704_FID00040_t1_mprage.dat", None),
         ("meas_MID00007_FID00040_t1_mprage_doe.dat", None),
     ],
 )

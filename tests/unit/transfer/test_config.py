@@ -90,6 +90,24 @@ def test_a_password_in_the_configuration_is_refused_and_not_repeated(configured)
     assert "geheim" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RELAY" + DESTINATION.replace("https://", "https://relay:geheim@"),
+        "RELAY" + DESTINATION.replace("https://", "https://geheim@"),
+        "RELAY" + DESTINATION.replace('env = "XNAT_PASSWORD"', 'file = "geheim"'),
+        "RELAY" + DESTINATION.replace("XNAT_PASSWORD", "geheim!"),
+        "RELAY" + DESTINATION + 'proxy = { url = "http://relay:geheim@proxy.example" }\n',
+        'RELAYcatalog = "postgresql+psycopg://relay:geheim@database.example/relay"\n',
+        'RELAYcatalog = "postgresql+psycopg://database.example/relay?user=relay&password=geheim"\n',
+    ],
+)
+def test_a_secret_where_none_belongs_is_refused_and_not_repeated(configured, text):
+    with pytest.raises(ConfigError) as caught:
+        configured(text)
+    assert "geheim" not in str(caught.value)
+
+
 def test_a_file_that_is_not_there_or_no_toml_is_said_so(configured, tmp_path):
     with pytest.raises(ConfigError, match="is no TOML"):
         configured("[relay\n")

@@ -18,7 +18,7 @@ BLANKED = (
     "ve11-spectro/sub-SiemensBrainPhantom_seq-svslcosy_inc-1.twix",
 )
 BLANK = re.compile(rb'(?<=")[xX]{4,}(?=")')
-SLOT_BYTES, SLOT_PATIENT = 152, 8 + 24
+SLOT_BYTES, SLOT_PATIENT, SLOT_PROTOCOL = 152, 8 + 24, 8 + 24 + 64
 
 
 def _read(data: bytes | bytearray) -> tuple[Measurement, ...]:
@@ -73,3 +73,20 @@ def test_a_patient_left_in_an_unused_place_of_the_directory_counts(written, slot
     data[at : at + 20] = b"DOE^JANE,19610704xxx"
     assert at + 20 < DIRECTORY_BYTES
     assert _read(data)[0].exposed_fields == ("directory",)
+
+
+@pytest.mark.parametrize("slot", [0, 1, 63])
+def test_what_is_left_behind_the_end_of_a_protocols_name_counts_and_is_no_part_of_it(written, slot):
+    data = bytearray(written(Synthetic(readouts=2)))
+    at = SLOT_BYTES * slot + SLOT_PROTOCOL
+    data[at : at + 24] = b"gre\0" + b"x" * 20
+    assert _read(data)[0].exposed_fields == ()
+    data[at : at + 24] = b"gre\0DOE^JANE,19610704xxx"
+    (found,) = _read(data.replace(b"tProtocolName", b"tProtocolNone"))
+    assert found.exposed_fields == ("directory",)
+    assert found.protocol == "gre"
+
+
+def test_what_stands_for_a_texts_name_is_told_only_if_it_can_be_one(written):
+    data = written(Synthetic(readouts=2)).replace(b"Phoenix\0", b"DOE^JAN\0", 1)
+    assert _read(data)[0].unread == ("Phoenix", "a text without a proper name")

@@ -44,7 +44,7 @@ class XnatSettings(Reach):
     """How to reach an XNAT and how to treat it."""
 
     kind: Literal["xnat"] = "xnat"
-    url: str = Field(pattern=r"^https?://[^\s?#]+$")
+    url: str = Field(pattern=r"^https?://[^\s?#@]+$")
     user: str
     alias: Secret | None = None
     """The name of an alias token of the user's, whose secret is the password then (AliasTokenRestlet)."""
