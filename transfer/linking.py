@@ -1,9 +1,8 @@
 """What a person may say about the join: which scan a raw file is of, or that it is of none known."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, insert, or_, select, update
+from sqlalchemy import Connection, String, func, insert, literal, or_, select, update
 
 from dicom.join import decide
 from dicom.records import Certainty, Decision
@@ -14,11 +13,11 @@ from transfer.catalog import tables
 from transfer.catalog.candidates import find_candidates
 from transfer.catalog.database import Database
 from transfer.catalog.loading import load_capture
-from transfer.catalog.notices import clear_alert, note
-from transfer.states import CaptureState, DeliveryState
+from transfer.catalog.matching import BY_HAND, movable, move, withdraw
+from transfer.states import CaptureState
 
-_LINKABLE = {CaptureState.PACKED, CaptureState.MATCHED, CaptureState.PLANNED, CaptureState.DELIVERED}
-_BY_HAND = "by hand"
+_ELSEWHERE = "Linked elsewhere by hand."
+_ACTS = ("capture.linked", "capture.unlinked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +44,11 @@ class SeriesName:
 
 
 def doubts(database: Database) -> list[Doubt]:
-    """Return every capture that has no session yet, with all evidence on every series it could be of."""
-    c = tables.capture.c
-    waits = or_(c.state == CaptureState.PACKED, (c.state == CaptureState.HELD) & c.held_code.in_(["join", _BY_HAND]))
+    """Return every capture without a session, or whose scan late images put in doubt, with all evidence."""
+    c, a = tables.capture.c, tables.alert.c
+    is_held = (c.state == CaptureState.HELD) & c.held_code.in_(["join", BY_HAND])
+    in_doubt = select(a.id).where(a.key == literal("doubt:") + c.id.cast(String), a.cleared_at.is_(None)).exists()
+    waits = or_(c.state == CaptureState.PACKED, is_held, in_doubt)
     with database.read() as connection:
         captures = [load_capture(connection, i) for i in connection.execute(select(c.id).where(waits)).scalars().all()]
     found = []
@@ -55,7 +56,7 @@ def doubts(database: Database) -> list[Doubt]:
         if capture.image is None:
             continue
         decision = decide(capture.image, [k.series for k in find_candidates(database, capture.image)])
-        if decision.certainty is not Certainty.CERTAIN or capture.state is CaptureState.HELD:
+        if decision.certainty is not Certainty.CERTAIN or capture.state is not CaptureState.PACKED:
             names = _names(database, [j.series_uid for j in decision.judged])
             found.append(Doubt(capture.id, capture.scanner, capture.image, capture.state, decision, names))
     return found
@@ -75,20 +76,21 @@ def link(database: Database, capture_id: int, scan: str, *, actor: str, clock: C
     at = clock.now()
     with database.write() as connection:
         study_id, series_uid, words = _scan(connection, scan)
-        row = _capture(connection, capture_id)
-        _withdraw(connection, capture_id, actor=actor, at=at)
+        row = movable(connection, capture_id)
+        withdraw(connection, capture_id, why=_ELSEWHERE, actor=actor, at=at)
         connection.execute(
             insert(tables.match).values(
                 capture_id=capture_id,
                 study_id=study_id,
                 series_uid=series_uid,
-                certainty=_BY_HAND,
+                certainty=BY_HAND,
                 reason=f"Linked by hand to {words}.",
                 actor=actor,
                 at=at,
             )
         )
-        _move(connection, row, CaptureState.MATCHED, f"Linked by hand to {words}.", actor=actor, at=at)
+        reason = f"Linked by hand to {words}."
+        move(connection, row, CaptureState.MATCHED, verb="linked", reason=reason, actor=actor, at=at)
     return words
 
 
@@ -101,31 +103,42 @@ def unlink(database: Database, capture_id: int, *, actor: str, clock: Clock) -> 
     """
     at, m = clock.now(), tables.match.c
     with database.write() as connection:
-        row = _capture(connection, capture_id)
+        row = movable(connection, capture_id)
         current = (m.capture_id == capture_id) & m.undone_at.is_(None)
         if connection.execute(update(tables.match).where(current).values(undone_at=at)).rowcount == 0:
             raise BadInput(f"Capture {capture_id} is joined to nothing; `kspace review` shows what it could be of.")
-        _withdraw(connection, capture_id, actor=actor, at=at)
+        withdraw(connection, capture_id, why=_ELSEWHERE, actor=actor, at=at)
         reason = "Unlinked by hand: say with `kspace link` which scan it is."
-        _move(connection, row, CaptureState.HELD, reason, actor=actor, at=at)
+        move(connection, row, CaptureState.HELD, verb="unlinked", reason=reason, actor=actor, at=at)
 
 
-def _capture(connection: Connection, capture_id: int) -> RowMapping:
-    """Return a capture that may be linked: in the spool, and nobody works on it or on a delivery of it."""
-    c, d = tables.capture.c, tables.delivery.c
-    row = connection.execute(select(tables.capture).where(c.id == capture_id).with_for_update()).mappings().first()
-    if row is None:
-        raise NotFound(f"There is no capture {capture_id}; `kspace status` lists those there are.")
-    state = row["held_from"] if row["state"] == CaptureState.HELD else row["state"]
-    if state not in _LINKABLE:
-        raise BadInput(
-            f"Capture {capture_id} is {row['state']}: only what lies packed in the spool can be linked. Nothing was "
-            "changed."
-        )
-    at_work = select(d.id).where(d.capture_id == capture_id, d.lease_token.is_not(None))
-    if row["lease_token"] is not None or connection.execute(at_work).first():
-        raise BadInput(f"Capture {capture_id} is being worked on this moment. Nothing was changed; try again shortly.")
-    return row
+def undo(database: Database, capture_id: int, *, actor: str, clock: Clock) -> str:
+    """Take back the last `link` or `unlink` of a capture, and return in words what counts again.
+
+    Raises:
+        NotFound: there is no such capture.
+        BadInput: it is at work this moment, not in the spool, or nobody linked it since the last `undo`.
+    """
+    at, m, e = clock.now(), tables.match.c, tables.event.c
+    of_this = (e.subject == "capture") & (e.subject_id == capture_id) & e.verb.in_(["capture.undone", *_ACTS])
+    with database.write() as connection:
+        row = movable(connection, capture_id)
+        last = connection.execute(select(e.verb, e.at).where(of_this).order_by(e.id.desc()).limit(1)).first()
+        if last is None or last.verb not in _ACTS:
+            raise BadInput(f"There is nothing to undo at capture {capture_id}; `kspace link` says what it is.")
+        matches = (m.capture_id == capture_id) & m.undone_at.is_(None)
+        if last.verb == "capture.linked":
+            newest = select(func.max(m.id)).where(matches).scalar_subquery()
+            connection.execute(update(tables.match).where(m.id == newest).values(undone_at=at))
+        else:
+            taken_back = (m.capture_id == capture_id) & (m.undone_at == last.at)
+            connection.execute(update(tables.match).where(taken_back).values(undone_at=None))
+        withdraw(connection, capture_id, why=_ELSEWHERE, actor=actor, at=at)
+        before: str | None = connection.execute(select(m.reason).where(matches).order_by(m.id.desc())).scalar()
+        state = CaptureState.MATCHED if before else CaptureState.PACKED
+        words = before or "The join decides anew."
+        move(connection, row, state, verb="undone", reason=words, actor=actor, at=at)
+    return words
 
 
 def _scan(connection: Connection, scan: str) -> tuple[int, str | None, str]:
@@ -141,50 +154,6 @@ def _scan(connection: Connection, scan: str) -> tuple[int, str | None, str]:
     if row is None:
         raise NotFound(f"There is no series {scan}; `kspace review` shows those that could be meant.")
     return row.study_id, row.series_uid, f"series {row.number} ({scan})"
-
-
-def _withdraw(connection: Connection, capture_id: int, *, actor: str, at: datetime) -> None:
-    """End the deliveries to where the capture was thought to belong, and keep their places in mind."""
-    d = tables.delivery.c
-    of_this = (d.capture_id == capture_id) & (d.state != DeliveryState.WITHDRAWN)
-    for row in connection.execute(select(tables.delivery).where(of_this)).mappings().all():
-        former = [*(row["former_places"] or []), *([row["place"]] if row["place"] else [])]
-        values = {"state": DeliveryState.WITHDRAWN, "since_at": at, "place": None, "former_places": former or None}
-        values |= {"reason": "Linked elsewhere by hand.", "held_from": None, "held_code": None, "verified_at": None}
-        connection.execute(update(tables.delivery).where(d.id == row["id"]).values(values))
-        clear_alert(connection, key=f"delivery:{row['id']}", at=at)
-        note(
-            connection,
-            at=at,
-            actor=actor,
-            subject="delivery",
-            subject_id=row["id"],
-            verb="delivery.withdrawn",
-            before=row["state"],
-            after=DeliveryState.WITHDRAWN,
-            detail=row["place"] and f"what lies at {row['place']} is left to its owner",
-        )
-
-
-def _move(  # noqa: PLR0913 -- the facts of the act
-    connection: Connection, row: RowMapping, state: CaptureState, reason: str, *, actor: str, at: datetime
-) -> None:
-    is_held = state is CaptureState.HELD
-    values = {"state": state, "since_at": at, "due_at": at, "reason": reason, "attempts": 0, "failures": 0}
-    values |= {"held_from": CaptureState.PACKED if is_held else None, "held_code": _BY_HAND if is_held else None}
-    connection.execute(update(tables.capture).where(tables.capture.c.id == row["id"]).values(values))
-    clear_alert(connection, key=f"capture:{row['id']}", at=at)
-    note(
-        connection,
-        at=at,
-        actor=actor,
-        subject="capture",
-        subject_id=row["id"],
-        verb="capture.unlinked" if is_held else "capture.linked",
-        before=row["state"],
-        after=state,
-        detail=reason,
-    )
 
 
 def _names(database: Database, uids: list[str]) -> dict[str, SeriesName]:

@@ -28,6 +28,7 @@ from transfer.engine import Engine, Feed, Stage, Way
 from transfer.feeds.find import find
 from transfer.feeds.place import Placing
 from transfer.feeds.recheck import recheck
+from transfer.feeds.rejoin import Rejoining
 from transfer.feeds.report import report
 from transfer.feeds.sample import sample
 from transfer.feeds.sweep import sweep
@@ -194,6 +195,11 @@ class Box:
             Feed("report", _REPORT_S, consoles),
             Feed("sample", _SAMPLE_S, _bound(sample, self.pool, database=self.database, clock=self.clock)),
             Feed("place", _PLACE_S, Placing(database=self.database, clock=self.clock)),
+            Feed(
+                "rejoin",
+                _PLACE_S,
+                Rejoining(database=self.database, clock=self.clock, quiet_s=self.config.quiet_s),
+            ),
             Feed("sweep", _SWEEP_S, _bound(sweep, spool=self.config.relay.spool, database=self.database)),
         ]
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from kspace.records import Audit, Measurement, Part
 from transfer.catalog import documents, tables
+from transfer.catalog.matching import record_decision
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
 from transfer.catalog.probes import set_body_limit
 from transfer.records import (
@@ -92,31 +93,8 @@ def _(result: Twin, connection: Connection, row: RowMapping, at: datetime) -> Co
 
 @save.register
 def _(result: Joined, connection: Connection, row: RowMapping, at: datetime) -> Columns:
-    decision = result.decision
-    study = connection.execute(
-        select(tables.study.c.id).where(tables.study.c.study_uid == decision.study_uid)
-    ).scalar_one()
-    match_id = connection.execute(
-        insert(tables.match)
-        .values(
-            capture_id=row["id"],
-            study_id=study,
-            series_uid=decision.series_uids[0] if decision.series_uids else None,
-            certainty=decision.certainty,
-            reason=decision.reason,
-            actor=RELAY,
-            at=at,
-        )
-        .returning(tables.match.c.id)
-    ).scalar_one()
-    proofs = [
-        {"match_id": match_id, "series_uid": j.series_uid, "clue": e.clue, "weight": e.weight, "detail": e.detail}
-        for j in decision.judged
-        for e in j.evidence
-    ]
-    if proofs:
-        connection.execute(insert(tables.evidence), proofs)
-    return {"reason": decision.reason}
+    record_decision(connection, row["id"], result.decision, at=at)
+    return {"reason": result.decision.reason}
 
 
 @save.register

@@ -1,4 +1,4 @@
-"""`kspace review`, `link` and `unlink`: a person says which scan a raw file is of."""
+"""`kspace review`, `link`, `unlink` and `undo`: a person says which scan a raw file is of."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -59,6 +59,14 @@ def unlink(capture_id: CaptureId, config: ConfigPath = DEFAULT_CONFIG) -> None:
     linking.unlink(relay.database, capture_id, actor=actor(), clock=relay.clock)
     relay.close()
     typer.echo(f"Capture {capture_id} is linked to nothing and held. `kspace review` shows what it could be of.")
+
+
+def undo(capture_id: CaptureId, config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Take back the last link or unlink of a raw file: what counted before counts again."""
+    relay = open_box(config)
+    words = linking.undo(relay.database, capture_id, actor=actor(), clock=relay.clock)
+    relay.close()
+    typer.echo(f"Capture {capture_id} is as it was before. {words}")
 
 
 def _told(doubt: linking.Doubt) -> dict[str, Any]:

@@ -1,0 +1,227 @@
+"""What is joined already meets images that come later; a person's word is left alone, and can be taken back."""
+
+from array import array
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import select, update
+
+from dicom.join import decide
+from dicom.records import Certainty, Instance, Series, Study
+from kspace.errors import BadInput
+from kspace.records import Audit, Measurement, Packed, Part, SourceFile, Verdict
+from transfer import linking
+from transfer.catalog import lists, tables
+from transfer.catalog.arrivals import Arrival, record_arrivals
+from transfer.catalog.candidates import find_candidates
+from transfer.catalog.rejoining import rejoin
+from transfer.feeds.rejoin import Rejoining
+from transfer.records import Done, Joined, NewDelivery, PackedUp, Planned, Sent, Settled, Verified
+from transfer.routing import Target
+from transfer.selection import Choice, Step
+from transfer.states import DeliveryState
+
+FRAME = "1.3.12.2.1107.5.2.43.4711.1.20260301110000000.0.0.0"
+RAW = Measurement(
+    index=0,
+    offset=0,
+    header_bytes=9,
+    baseline="VE",
+    mid=7,
+    serial="4711",
+    lprotid=-7,
+    protocol="gre",
+    frame_of_reference=FRAME,
+    ticks=array("I", range(8_000_000, 8_000_400, 4)),
+)
+SCAN = {"frame_of_reference": FRAME, "lprotid": -7, "ticks": (8_000_040,)}
+OTHER = {"frame_of_reference": FRAME, "lprotid": -9, "ticks": (9_000_040,)}
+WANTED = Choice(step=Step.DELIVER, is_wanted=True, rule="all", reason="Wanted.")
+WHOLE = Audit(verdict=Verdict.COMPLETE_NATIVE, position=5, reason="Whole.")
+PART = Part(number=1, name="part-00001.bin", offset=0, size=3, md5="0" * 32, sha256="0" * 64)
+QUIET_S = 10.0
+LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def arrive(database, clock, tmp_path):
+    """Let one image of a series arrive."""
+
+    def _arrive(study: str, number: int, *, ticks=(), **more) -> None:
+        uid = f"{study}.{number}.1"
+        series = Series(series_uid=f"{study}.{number}", study_uid=study, number=number, serial="4711", **more)
+        arrival = Arrival(
+            study=Study(study_uid=study),
+            series=series,
+            instance=Instance(sop_uid=uid, sop_class="1.2", transfer_syntax="1.2", ticks=ticks),
+            path=tmp_path / uid,
+            size=5,
+            sha256=uid.ljust(64, "0"),
+            called_ae="KSPACE",
+            calling_ae="SCANNER",
+        )
+        target = Target(destination="x", project="P", subject="S", session="E", route="r", why="its AE title")
+        record_arrivals(database, [(arrival, [target])], machine="box-1", at=clock.now(), quiet_s=1.0)
+
+    return _arrive
+
+
+@pytest.fixture
+def deliver(database, store, clock, list_files):
+    """Take one raw file from the share to its archive, joined by what is known now."""
+
+    def _plan() -> None:
+        claim = store.claim("capture", row_id=1)
+        store.commit(claim, Done(Planned((WANTED,), (NewDelivery(destination="x", project="P", parts=(PART,)),))))
+        (raw,) = [d for d in _deliveries(database) if d["kind"] == "raw"]
+        store.commit(store.claim("delivery", row_id=raw["id"]), Done(Sent(f"place {raw['id']}")))
+        store.commit(store.claim("delivery", row_id=raw["id"]), Done(Verified(b"receipt")))
+
+    def _deliver() -> None:
+        list_files(SourceFile(path="a.dat", size=5, mtime_ns=1))
+        packed = Packed(sha256="ab" * 32, size=5, audit=WHOLE, measurements=(RAW,), chunks=(), stored_bytes=3)
+        capture = Choice(step=Step.CAPTURE, is_wanted=True, rule="all", reason="Wanted.")
+        for result in (Settled(WHOLE, (RAW,), capture), PackedUp(packed, b"{}")):
+            store.commit(store.claim("capture", row_id=1), Done(result))
+        found = decide(RAW, [c.series for c in find_candidates(database, RAW)])
+        store.commit(store.claim("capture", row_id=1), Done(Joined(found)))
+        _plan()
+        clock.sleep(60)
+
+    _deliver.again = _plan
+    return _deliver
+
+
+def _deliveries(database) -> list[dict]:
+    with database.read() as connection:
+        return lists.deliveries(connection)
+
+
+def _raw(database) -> tuple[str, str | None, list[str] | None]:
+    (found,) = [d for d in _deliveries(database) if d["kind"] == "raw"]
+    return found["state"], found["place"], found["former_places"]
+
+
+def _match(database) -> tuple[str | None, str]:
+    with database.read() as connection:
+        m = tables.match.c
+        row = connection.execute(select(m.series_uid, m.actor).where(m.undone_at.is_(None)).order_by(m.id.desc()))
+        return tuple(row.first())
+
+
+def _alerts(database) -> list[str]:
+    with database.read() as connection:
+        return [a["key"] for a in lists.alerts(connection)]
+
+
+def _state(database) -> str:
+    with database.read() as connection:
+        return lists.captures(connection)[0]["state"]
+
+
+def test_a_file_that_lies_at_its_session_moves_to_the_scan_whose_images_come_late(database, clock, arrive, deliver):
+    arrive("1.1", 1, **OTHER)
+    deliver()
+    assert _match(database) == (None, "relay")
+    late = Rejoining(database=database, clock=clock, quiet_s=QUIET_S)
+    late()
+    assert _state(database) == "delivered"
+    arrive("1.1", 2, **SCAN)
+    late()
+    assert _state(database) == "delivered", "the study still grows"
+    clock.sleep(QUIET_S)
+    late()
+    assert (_state(database), _match(database)) == ("matched", ("1.1.2", "relay"))
+    assert _raw(database) == (DeliveryState.WITHDRAWN, None, ["place 2"]), "the place is kept in mind"
+    deliver.again()
+    assert _raw(database) == (DeliveryState.VERIFIED, "place 2", ["place 2"])
+    late()
+    assert _state(database) == "delivered"
+
+
+def test_a_series_of_another_study_of_the_scanner_counts_as_well(database, clock, arrive, deliver):
+    arrive("1.1", 1, **OTHER)
+    deliver()
+    arrive("1.2", 1, **SCAN)
+    assert rejoin(database, now=clock.now(), grown_since=LONG_AGO, quiet_s=0.0)
+    assert (_state(database), _match(database)) == ("matched", ("1.2.1", "relay"))
+
+
+def test_a_scan_that_late_images_put_in_doubt_is_not_moved_and_a_person_is_told(database, clock, arrive, deliver):
+    arrive("1.1", 2, **SCAN)
+    deliver()
+    arrive("1.2", 1, **SCAN)
+    arrive("1.1", 3, **OTHER)
+    assert rejoin(database, now=clock.now(), grown_since=LONG_AGO, quiet_s=0.0)
+    assert (_state(database), _match(database)) == ("delivered", ("1.1.2", "relay"))
+    assert _alerts(database) == ["doubt:1"]
+    (doubt,) = linking.doubts(database)
+    assert (doubt.capture_id, doubt.decision.certainty) == (1, Certainty.AMBIGUOUS)
+    linking.link(database, 1, "s1", actor="Ada", clock=clock)
+    assert _alerts(database) == []
+
+
+def test_more_images_of_the_same_scan_change_nothing(database, clock, arrive, deliver):
+    arrive("1.1", 2, **SCAN)
+    deliver()
+    arrive("1.1", 1, **SCAN)
+    rejoin(database, now=clock.now(), grown_since=LONG_AGO, quiet_s=0.0)
+    assert (_state(database), _match(database), _alerts(database)) == ("delivered", ("1.1.2", "relay"), [])
+
+
+def test_what_was_freed_from_the_spool_is_told_and_not_moved(database, clock, arrive, deliver):
+    arrive("1.1", 1, **OTHER)
+    deliver()
+    with database.write() as connection:
+        connection.execute(update(tables.capture).values(state="retired"))
+    arrive("1.1", 2, **SCAN)
+    assert rejoin(database, now=clock.now(), grown_since=LONG_AGO, quiet_s=0.0)
+    assert (_state(database), _match(database)) == ("retired", (None, "relay"))
+    assert _alerts(database) == ["doubt:1"]
+
+
+def test_what_is_at_work_is_judged_at_the_next_look(database, store, clock, arrive, deliver):
+    arrive("1.1", 1, **OTHER)
+    deliver()
+    store.claim("capture", row_id=1)
+    arrive("1.1", 2, **SCAN)
+    assert not rejoin(database, now=clock.now(), grown_since=LONG_AGO, quiet_s=0.0)
+    assert _match(database) == (None, "relay")
+
+
+def test_a_persons_word_is_never_judged(database, clock, arrive, deliver):
+    arrive("1.1", 1, **OTHER)
+    deliver()
+    linking.link(database, 1, "t1", actor="Ada", clock=clock)
+    clock.sleep(1)
+    arrive("1.1", 2, **SCAN)
+    assert rejoin(database, now=clock.now(), grown_since=LONG_AGO, quiet_s=0.0)
+    assert _match(database) == (None, "Ada")
+
+
+def test_a_link_and_an_unlink_can_be_taken_back_once(database, clock, arrive, deliver):
+    arrive("1.1", 1, **OTHER)
+    arrive("1.1", 2, **SCAN)
+    deliver()
+    with pytest.raises(BadInput, match="nothing to undo"):
+        linking.undo(database, 1, actor="Ada", clock=clock)
+    linking.link(database, 1, "s1", actor="Ada", clock=clock)
+    assert _match(database) == ("1.1.1", "Ada")
+    linking.undo(database, 1, actor="Bob", clock=clock)
+    assert (_state(database), _match(database)) == ("matched", ("1.1.2", "relay"))
+    with pytest.raises(BadInput, match="nothing to undo"):
+        linking.undo(database, 1, actor="Bob", clock=clock)
+    clock.sleep(1)
+    linking.unlink(database, 1, actor="Ada", clock=clock)
+    assert _state(database) == "held"
+    clock.sleep(1)
+    assert "Series 2" in linking.undo(database, 1, actor="Bob", clock=clock)
+    assert (_state(database), _match(database)) == ("matched", ("1.1.2", "relay"))
+    with database.read() as connection:
+        events = [(e["verb"], e["actor"]) for e in lists.story(connection, 1)["events"] if e["actor"] != "relay"]
+    assert events == [
+        ("capture.linked", "Ada"),
+        ("capture.undone", "Bob"),
+        ("capture.unlinked", "Ada"),
+        ("capture.undone", "Bob"),
+    ]

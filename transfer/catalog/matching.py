@@ -1,0 +1,112 @@
+"""What a capture is joined to: the join's answer, a person's word, and how either takes the place of an earlier one."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from dicom.records import Decision
+from kspace.errors import BadInput, NotFound
+from transfer.catalog import tables
+from transfer.catalog.notices import RELAY, clear_alert, note
+from transfer.states import CaptureState, DeliveryState
+
+BY_HAND = "by hand"
+"""The certainty of a person's word, and why a capture is held that a person unlinked."""
+_LINKABLE = {CaptureState.PACKED, CaptureState.MATCHED, CaptureState.PLANNED, CaptureState.DELIVERED}
+
+
+def record_decision(connection: Connection, capture_id: int, decision: Decision, *, at: datetime) -> None:
+    """Write what the join is certain of, with all the evidence."""
+    study = select(tables.study.c.id).where(tables.study.c.study_uid == decision.study_uid)
+    match_id = connection.execute(
+        insert(tables.match)
+        .values(
+            capture_id=capture_id,
+            study_id=connection.execute(study).scalar_one(),
+            series_uid=decision.series_uids[0] if decision.series_uids else None,
+            certainty=decision.certainty,
+            reason=decision.reason,
+            actor=RELAY,
+            at=at,
+        )
+        .returning(tables.match.c.id)
+    ).scalar_one()
+    proofs = [
+        {"match_id": match_id, "series_uid": j.series_uid, "clue": e.clue, "weight": e.weight, "detail": e.detail}
+        for j in decision.judged
+        for e in j.evidence
+    ]
+    if proofs:
+        connection.execute(insert(tables.evidence), proofs)
+
+
+def movable(connection: Connection, capture_id: int) -> RowMapping:
+    """Lock and return a capture that may be joined anew: in the spool, and nobody works on it or a delivery of it.
+
+    Raises:
+        NotFound: there is no such capture.
+        BadInput: it is at work this moment, or not in the spool.
+    """
+    c, d = tables.capture.c, tables.delivery.c
+    row = connection.execute(select(tables.capture).where(c.id == capture_id).with_for_update()).mappings().first()
+    if row is None:
+        raise NotFound(f"There is no capture {capture_id}; `kspace status` lists those there are.")
+    state = row["held_from"] if row["state"] == CaptureState.HELD else row["state"]
+    if state not in _LINKABLE:
+        raise BadInput(
+            f"Capture {capture_id} is {row['state']}: only what lies packed in the spool can be linked. Nothing was "
+            "changed."
+        )
+    at_work = select(d.id).where(d.capture_id == capture_id, d.lease_token.is_not(None))
+    if row["lease_token"] is not None or connection.execute(at_work).first():
+        raise BadInput(f"Capture {capture_id} is being worked on this moment. Nothing was changed; try again shortly.")
+    return row
+
+
+def withdraw(connection: Connection, capture_id: int, *, why: str, actor: str, at: datetime) -> None:
+    """End the deliveries to where the capture was thought to belong, and keep their places in mind.
+
+    Nothing is deleted in an archive, and the spool keeps the capture until the new place is verified.
+    """
+    d = tables.delivery.c
+    of_this = (d.capture_id == capture_id) & (d.state != DeliveryState.WITHDRAWN)
+    for row in connection.execute(select(tables.delivery).where(of_this)).mappings().all():
+        former = [*(row["former_places"] or []), *([row["place"]] if row["place"] else [])]
+        values = {"state": DeliveryState.WITHDRAWN, "since_at": at, "place": None, "former_places": former or None}
+        values |= {"reason": why, "held_from": None, "held_code": None, "verified_at": None}
+        connection.execute(update(tables.delivery).where(d.id == row["id"]).values(values))
+        clear_alert(connection, key=f"delivery:{row['id']}", at=at)
+        note(
+            connection,
+            at=at,
+            actor=actor,
+            subject="delivery",
+            subject_id=row["id"],
+            verb="delivery.withdrawn",
+            before=row["state"],
+            after=DeliveryState.WITHDRAWN,
+            detail=row["place"] and f"what lies at {row['place']} is left to its owner",
+        )
+
+
+def move(  # noqa: PLR0913 -- the facts of the act
+    connection: Connection, row: RowMapping, state: CaptureState, *, verb: str, reason: str, actor: str, at: datetime
+) -> None:
+    """Let a capture go on from a state; HELD: until a person says which scan it is."""
+    is_held = state is CaptureState.HELD
+    values = {"state": state, "since_at": at, "due_at": at, "reason": reason, "attempts": 0, "failures": 0}
+    values |= {"held_from": CaptureState.PACKED if is_held else None, "held_code": BY_HAND if is_held else None}
+    connection.execute(update(tables.capture).where(tables.capture.c.id == row["id"]).values(values))
+    for key in ("capture", "doubt"):
+        clear_alert(connection, key=f"{key}:{row['id']}", at=at)
+    note(
+        connection,
+        at=at,
+        actor=actor,
+        subject="capture",
+        subject_id=row["id"],
+        verb=f"capture.{verb}",
+        before=row["state"],
+        after=state,
+        detail=reason,
+    )
