@@ -2,9 +2,9 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -56,10 +56,12 @@ class CatalogInbox:
         machine: str,
         quiet_s: float,
         settings: ListenerSettings | None = None,
+        raw_only: Collection[str] = (),
     ) -> None:
         self._database = database
         self._folder = folder
         self._routes = routes
+        self._raw_only = raw_only
         self._clock = clock
         self._machine = machine
         self._quiet_s = quiet_s
@@ -130,7 +132,8 @@ class CatalogInbox:
         return route_again(self._database, self._targets, machine=self._machine, at=self._clock.now())
 
     def _targets(self, study: Study, called_ae: str, calling_ae: str) -> tuple[Target, ...]:
-        return targets(self._routes, study, called_ae=called_ae, calling_ae=calling_ae)
+        found = targets(self._routes, study, called_ae=called_ae, calling_ae=calling_ae)
+        return tuple(replace(target, is_raw_only=target.destination in self._raw_only) for target in found)
 
     def _file(self, together: Sequence[_Waiting]) -> None:
         """Make all of them durable at once; one that the catalog cannot hold harms no other."""

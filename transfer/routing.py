@@ -108,6 +108,8 @@ class Target:
     session: str
     route: Route
     why: str
+    is_raw_only: bool = False
+    """Its raw data go there, its images do not: it is no archive for images."""
 
 
 def targets(
@@ -191,6 +193,11 @@ def _labels(route: Route, study: Study, hints: Mapping[str, str]) -> tuple[str, 
     )
 
 
+def session_name(study_uid: str) -> str:
+    """Return twelve characters that are always the same for a study and say nothing about the patient."""
+    return sha256(study_uid.encode()).hexdigest()[:12]
+
+
 def _values(study: Study) -> dict[str, str]:
     return {
         "PatientID": study.patient_id or "",
@@ -198,7 +205,7 @@ def _values(study: Study) -> dict[str, str]:
         "StudyDate": study.date or "undated",
         "StudyTime": (study.time or "").split(".")[0],
         "AccessionNumber": study.accession or "",
-        "study": sha256(study.study_uid.encode()).hexdigest()[:12],
+        "study": session_name(study.study_uid),
     }
 
 

@@ -40,10 +40,10 @@ def stages(
     archives: Mapping[str, Any],
 ) -> dict[str, Stage]:
     """Return the stages by name."""
-    part_bytes: dict[str, int] = {d["name"]: settings_of(destinations, d).part_bytes for d in config.destination}
+    file_bytes: dict[str, int] = {d["name"]: settings_of(destinations, d).file_bytes for d in config.destination}
 
     def largest(destination: str) -> int:
-        return min(_known(part_bytes, destination), body_limit(database, destination) or sys.maxsize)
+        return min(_known(file_bytes, destination), body_limit(database, destination) or sys.maxsize)
 
     return {
         **_of_captures(config, clock=clock, database=database, sources=sources, largest=largest),

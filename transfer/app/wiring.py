@@ -22,6 +22,7 @@ from transfer.catalog.database import Database
 from transfer.catalog.probes import facts_of
 from transfer.catalog.store import Store
 from transfer.config import Config, settings_of
+from transfer.destinations import DicomArchive
 from transfer.destinations.probing import Probed
 from transfer.destinations.reach import Reach, pace_of
 from transfer.engine import Engine, Feed, Stage, Way
@@ -85,6 +86,15 @@ class Box:
                 archive.believe(partial(facts_of, self.database, name, clock=self.clock))
         return built
 
+    def _raw_only(self) -> set[str]:
+        """Return the destinations that take no images, without signing in to any."""
+        kinds = {name: plugin.build for name, plugin in plugins(destinations).items()}
+        return {
+            given["name"]
+            for given in self.config.destination
+            if not (isinstance(build := kinds[given["kind"]], type) and issubclass(build, DicomArchive))
+        }
+
     def store(self) -> Store:
         """Return the catalog's queue as this machine sees it."""
         relay = self.config.relay
@@ -120,7 +130,7 @@ class Box:
         """
         self._claim("listener")
         relay = self.config.relay
-        built = []
+        built, raw_only = [], self._raw_only()
         for number, settings in enumerate(self.config.dicom):
             inbox = CatalogInbox(
                 self.database,
@@ -130,6 +140,7 @@ class Box:
                 machine=relay.name,
                 quiet_s=settings.quiet_s,
                 settings=settings,
+                raw_only=raw_only,
             )
             if not number:
                 inbox.route_again()

@@ -262,6 +262,15 @@ belonging = Table(
 )
 """Which session a file that was not joined is of, as far as its header tells: for the ledger, never for sending."""
 
+target = Table(
+    "target",
+    metadata,
+    Column("study_id", ForeignKey("study.id"), primary_key=True),
+    Column("destination", String(64), primary_key=True),
+    Column("project", String(64), nullable=False),
+)
+"""Where a route sends a study. Its images have a delivery there, unless the destination takes raw data alone."""
+
 delivery = Table(
     "delivery",
     metadata,

@@ -39,6 +39,8 @@ class RawArchive(Protocol):
     def open_place(self, *, project: str, experiment: str, series_uid: str | None) -> str:
         """Return the place for a series (None: for the session), made ready, after seeing that the relay may write.
 
+        ``experiment`` is the archive's id of the session; for an archive that is no `DicomArchive`, `session_name`.
+
         Raises:
             Missing: the archive has no such session or scan.
             Forbidden: the relay may not write there.
@@ -56,8 +58,11 @@ class RawArchive(Protocol):
     def listing(self, place: str) -> dict[str, Stored]:
         """Return what the archive lists at the place, by name."""
 
-    def put(self, place: str, name: str, body: Body) -> None:
+    def put(self, place: str, name: str, body: Body, *, progress: Callable[[], None] = lambda: None) -> None:
         """Send one file, replacing what is there. Its return proves nothing: `prove` does.
+
+        ``progress`` is called whenever the archive has taken something that need not be sent again after a break; what
+        it raises ends the work.
 
         Raises:
             TooLarge: the archive, or a proxy before it, does not take a body of this size.

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -82,10 +83,26 @@ def way_out(reach: Reach) -> httpx.Proxy | None:
     """
     if reach.proxy is None:
         return None
-    user, password = reach.proxy.user, reach.proxy.password
-    auth = (user, password.reveal()) if user is not None and password is not None else None
     by_tls = trust(reach) if reach.proxy.url.startswith("https") else None
-    return httpx.Proxy(reach.proxy.url, auth=auth, ssl_context=by_tls)
+    return httpx.Proxy(reach.proxy.url, auth=_sign_in(reach.proxy), ssl_context=by_tls)
+
+
+def proxy_url(reach: Reach) -> str | None:
+    """Return the proxy as a URL with its credentials in it, for clients that know no other way; never to be shown.
+
+    Raises:
+        ConfigError: its password cannot be read.
+    """
+    if reach.proxy is None:
+        return None
+    auth = _sign_in(reach.proxy)
+    scheme, _, rest = reach.proxy.url.partition("://")
+    return f"{scheme}://{quote(auth[0], safe='')}:{quote(auth[1], safe='')}@{rest}" if auth else reach.proxy.url
+
+
+def _sign_in(proxy: Proxy) -> tuple[str, str] | None:
+    user, password = proxy.user, proxy.password
+    return (user, password.reveal()) if user is not None and password is not None else None
 
 
 def pace_of(reach: Reach, clock: Clock | None = None) -> "Pace":

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from kspace.errors import SpoolDamaged, SpoolError
 from kspace.manifest import read_manifest
-from transfer.destinations import Body, RawArchive, Stored
+from transfer.destinations import Body, DicomArchive, RawArchive, Stored
 from transfer.destinations.errors import NotHeld, TooLarge
 from transfer.records import CutAgain, Done, Held, Later, Outcome, RawDelivery, Sent
+from transfer.routing import session_name
 from transfer.selection import Rule, privacy_hold
 from transfer.stages.cutting import cut_parts
 from transfer.states import CaptureState
@@ -48,9 +49,10 @@ def send(  # noqa: PLR0913 -- the ports
     )
     if hold is not None:
         return Held(hold, "privacy")
-    if delivery.experiment is None:
+    session = delivery.experiment if isinstance(archive, DicomArchive) else session_name(match.study_uid)
+    if session is None:
         return Later("Waits until the session's DICOM is in the archive.", 600.0)
-    place = archive.open_place(project=delivery.project, experiment=delivery.experiment, series_uid=match.series_uid)
+    place = archive.open_place(project=delivery.project, experiment=session, series_uid=match.series_uid)
     files = files_of(delivery, spool=spool)
     there = _there(archive, place, files) - delivery.doubted
     for name, body in files.items():
@@ -59,10 +61,9 @@ def send(  # noqa: PLR0913 -- the ports
         if capture.state is CaptureState.RETIRED and _is_part(name) and not (spool / capture.spooled).exists():
             return Held(_LOST.format(destination=delivery.destination), "lost")
         try:
-            archive.put(place, name, body)
+            archive.put(place, name, body, progress=progress)
         except TooLarge:
             return _smaller(delivery, name, body, spool=spool, part_bytes=part_bytes, progress=progress)
-        progress()
     return Done(Sent(place))
 
 

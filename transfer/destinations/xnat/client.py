@@ -54,6 +54,11 @@ class XnatSettings(Reach):
     auto_archive: bool = True
     timeout_s: float = Field(default=300.0, gt=0)
 
+    @property
+    def file_bytes(self) -> int:
+        """The largest file: a part is a file here."""
+        return self.part_bytes
+
 
 class _SignIn(httpx.Auth):
     """Basic authentication (RFC 7617) whose password is read anew for each request: putting it right is enough."""

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from transfer.destinations import Body, Proof, Stored
 from transfer.destinations.errors import Missing, NotHeld
+from transfer.destinations.proving import prove_each
 from transfer.destinations.xnat.client import XnatClient, XnatSettings
 
 _CONFLICT = 409
@@ -81,11 +82,12 @@ class XnatRaw:
             found[name] = Stored(size=int(row["Size"] or -1), md5=row.get("digest") or None)
         return found
 
-    def put(self, place: str, name: str, body: Body) -> None:
+    def put(self, place: str, name: str, body: Body, *, progress: Callable[[], None] = lambda: None) -> None:
         """Send one file with overwrite: without it a leftover would be answered with 200 and kept."""
         answer = self._client.send("PUT", f"{place}/files/{name}", body, fields={}, params={"overwrite": "true"})
         if b"duplicates" in answer.content:
             raise NotHeld(f"The archive kept what it had instead of {name}; the relay looks and tries again.")
+        progress()
 
     def prove(self, place: str, files: Mapping[str, Body], *, afresh: bool = False) -> dict[str, Proof]:
         """Compare the archive's own MD5 and length where a probe showed what that MD5 is worth, else read back.
@@ -103,16 +105,10 @@ class XnatRaw:
             self._client.request("POST", "/data/services/refresh/catalog", params=options)
             listed = self.listing(place)
         is_trusted = is_refreshed or (facts.digest and not afresh)
-        proofs, wrong = {}, {}
-        for name, body in files.items():
-            try:
-                proofs[name] = self._proof(place, name, body, listed=listed.get(name), is_trusted=is_trusted)
-            except NotHeld as error:
-                wrong[name] = str(error)
-        if wrong:
-            more = f" So it is with {len(wrong) - 1} more." if len(wrong) > 1 else ""
-            raise NotHeld(next(iter(wrong.values())) + more, names=wrong)
-        return proofs
+        return prove_each(
+            files,
+            lambda name, body: self._proof(place, name, body, listed=listed.get(name), is_trusted=is_trusted),
+        )
 
     @contextmanager
     def read(self, place: str, name: str) -> Iterator[Iterator[bytes]]:

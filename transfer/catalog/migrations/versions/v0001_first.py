@@ -162,6 +162,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_decision_capture_id"), "decision", ["capture_id"], unique=False)
     op.create_table(
+        "target",
+        sa.Column("study_id", sa.Integer(), nullable=False),
+        sa.Column("destination", sa.String(length=64), nullable=False),
+        sa.Column("project", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_target_study_id")),
+        sa.PrimaryKeyConstraint("study_id", "destination", name=op.f("pk_target")),
+    )
+    op.create_table(
         "delivery",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(length=8), nullable=False),

@@ -1,0 +1,82 @@
+"""A bucket of S3: one object a capture, its documents beside it (docs/design/s3.md)."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from kspace.errors import SpoolError
+from kspace.registry import Plugin
+from transfer.destinations import Body, Proof, Stored
+from transfer.destinations.errors import NotHeld
+from transfer.destinations.proving import prove_each, read_back
+from transfer.destinations.s3.client import S3Client, S3Settings
+from transfer.destinations.s3.upload import Uploader
+
+
+class S3:
+    """The RawArchive port on a bucket. A place is the beginning of the keys of one session's captures."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+        self._client = S3Client(settings)
+        self._uploader = Uploader(self._client, settings)
+
+    def open_place(self, *, project: str, experiment: str, series_uid: str | None) -> str:  # noqa: ARG002 -- the port's
+        """Return ``<prefix><project>/<session>``; nothing has to be made there.
+
+        The right to write shows at the first request of an upload, which carries none of the capture's bytes.
+        """
+        self._client.call("list_objects_v2", Prefix=self._settings.prefix, MaxKeys=1)
+        return f"{self._settings.prefix}{project}/{experiment}"
+
+    def listing(self, place: str) -> dict[str, Stored]:
+        """Return the objects below the place. An ETag is not everywhere an MD5, so none is told as one."""
+        return {
+            row["Key"].removeprefix(f"{place}/"): Stored(size=row["Size"], md5=None) for row in self._rows(f"{place}/")
+        }
+
+    def put(self, place: str, name: str, body: Body, *, progress: Callable[[], None] = lambda: None) -> None:
+        """Send one object, in parts where it is large."""
+        self._uploader.send(f"{place}/{name}", body, progress=progress)
+
+    def prove(self, place: str, files: Mapping[str, Body], *, afresh: bool = False) -> dict[str, Proof]:
+        """Compare ETag and length; where the ETag is no MD5 of ours, or for a fresh proof, read back and hash."""
+        return prove_each(files, lambda name, body: self._proof(place, name, body, afresh=afresh))
+
+    @contextmanager
+    def read(self, place: str, name: str) -> Iterator[Iterator[bytes]]:
+        """Open one object for reading back."""
+        with self._client.stream(f"{place}/{name}") as blocks:
+            yield blocks
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _proof(self, place: str, name: str, body: Body, *, afresh: bool) -> Proof:
+        head = self._client.call("head_object", Key=f"{place}/{name}")
+        if head["ContentLength"] != body.size:
+            raise NotHeld(f"The archive holds {name} with another length; it is sent again.")
+        etag = str(head.get("ETag", "")).strip('"').lower()
+        if not afresh and etag == self._expected(body):
+            return Proof(digest=f"etag:{etag}", how="the archive's own MD5 of what it stored, and its length")
+        with self.read(place, name) as blocks:
+            return read_back(name, body, blocks)
+
+    def _expected(self, body: Body) -> str | None:
+        try:
+            return self._uploader.etag(body)
+        except SpoolError:
+            return None  # freed, or damaged here: what the archive gives back is judged by its digest
+
+    def _rows(self, prefix: str) -> Iterator[dict[str, Any]]:
+        more: dict[str, str] = {}
+        while True:
+            page = self._client.call("list_objects_v2", Prefix=prefix, **more)
+            yield from page.get("Contents", ())
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+PLUGIN = Plugin("s3", S3Settings, S3)
