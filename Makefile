@@ -25,7 +25,7 @@ endef
 demo: $(VENV)/.wheel
 	@$(BIN)/kspace demo
 
-test: packages lint
+test: packages lint $(VENV)/.swift
 	@echo "tests"
 	@$(BIN)/pytest -q --cov --cov-report=term:skip-covered
 
@@ -52,7 +52,8 @@ lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv; put it on the PATH, then run it again." >&2; exit 1; }
 	@uv lock --quiet
 	@uv export --quiet --frozen --no-emit-project --no-header --all-extras -o requirements.lock
-	@echo "requirements.lock written"
+	@echo swift | uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 - -o tests/servers/swift.txt
+	@echo "requirements.lock and tests/servers/swift.txt written"
 
 packages:
 	@$(call debian,$(TEST_PACKAGES))
@@ -65,6 +66,15 @@ $(VENV)/.locked: requirements.lock
 	@python3 -m venv $(VENV)
 	@$(BIN)/pip install -qq --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/pip check
+	@touch $@
+
+# Two S3 servers to test against: a Swift of today, and one of 2022 that shares its libraries.
+$(VENV)/.swift: tests/servers/swift.txt tests/servers/swift-old.txt $(VENV)/.locked
+	@echo "install the S3 servers for tests into $(VENV)/swift"
+	@python3 -m venv $(VENV)/swift
+	@$(VENV)/swift/bin/pip install -qq --no-deps --require-hashes -r tests/servers/swift.txt
+	@rm -rf $(VENV)/swift-old
+	@$(VENV)/swift/bin/pip install -qq --no-deps --require-hashes --target $(VENV)/swift-old -r tests/servers/swift-old.txt
 	@touch $@
 
 # The wheel is what is tested and what the demo runs, never the source tree.

@@ -20,7 +20,7 @@ from kspace.errors import BadInput, KspaceError
 from transfer.app.probing import scratch_projects, standing
 from transfer.app.wiring import Box
 from transfer.destinations.imaging import DicomArchive
-from transfer.destinations.probing import Probed
+from transfer.destinations.probing import Advising, Probed
 
 _CLOCK_S = 60.0
 
@@ -83,6 +83,9 @@ def _destinations(box: Box, only: str | None = None) -> Iterator[Finding]:
             yield Finding(f"destination {name}", is_right=True, said=archive.check())
             yield _clock(name, archive.server_date())
             yield from _privacy(box, name, archive)
+            if isinstance(archive, Advising):
+                for said in archive.advice():
+                    yield Finding(f"advice on {name}", is_right=True, said=said, warns=True)
             if isinstance(archive, Probed):
                 is_known, said = standing(box, name, archive.server())
                 yield Finding(f"probe of {name}", is_right=True, said=said, warns=not is_known)

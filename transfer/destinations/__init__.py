@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from hashlib import md5, sha256
 from typing import Protocol
 
 
@@ -15,6 +16,12 @@ class Body:
     sha256: str
     blocks: Callable[[], Iterator[bytes]]
     suffix: str = ".bin"
+
+    @classmethod
+    def of(cls, data: bytes) -> "Body":
+        """Return a body of bytes in memory."""
+        digest = md5(data, usedforsecurity=False).hexdigest()
+        return cls(size=len(data), md5=digest, sha256=sha256(data).hexdigest(), blocks=lambda: iter((data,)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

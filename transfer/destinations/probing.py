@@ -50,6 +50,14 @@ class Powers:
 
 
 @runtime_checkable
+class Advising(Protocol):
+    """An archive that can tell what of its settings, or of the account's rights, a person should change."""
+
+    def advice(self) -> list[str]:
+        """Return one sentence each; none where all is as it should be."""
+
+
+@runtime_checkable
 class Probed(Protocol):
     """An archive that can be probed."""
 

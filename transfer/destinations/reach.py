@@ -30,6 +30,24 @@ class Proxy(BaseModel):
             raise ValueError("a proxy has a user and a password, or neither")
         return self
 
+    def sign_in(self) -> tuple[str, str] | None:
+        """Return user and password.
+
+        Raises:
+            ConfigError: the password cannot be read.
+        """
+        return (self.user, self.password.reveal()) if self.user is not None and self.password is not None else None
+
+    def signed_url(self) -> str:
+        """Return the URL with the credentials in it, for clients that know no other way; never to be shown.
+
+        Raises:
+            ConfigError: the password cannot be read.
+        """
+        scheme, _, rest = self.url.partition("://")
+        user = "".join(f"{quote(word, safe='')}{end}" for word, end in zip(self.sign_in() or (), ":@", strict=False))
+        return f"{scheme}://{user}{rest}"
+
 
 class Reach(BaseModel):
     """What the settings of every kind of destination begin with."""
@@ -84,25 +102,7 @@ def way_out(reach: Reach) -> httpx.Proxy | None:
     if reach.proxy is None:
         return None
     by_tls = trust(reach) if reach.proxy.url.startswith("https") else None
-    return httpx.Proxy(reach.proxy.url, auth=_sign_in(reach.proxy), ssl_context=by_tls)
-
-
-def proxy_url(reach: Reach) -> str | None:
-    """Return the proxy as a URL with its credentials in it, for clients that know no other way; never to be shown.
-
-    Raises:
-        ConfigError: its password cannot be read.
-    """
-    if reach.proxy is None:
-        return None
-    auth = _sign_in(reach.proxy)
-    scheme, _, rest = reach.proxy.url.partition("://")
-    return f"{scheme}://{quote(auth[0], safe='')}:{quote(auth[1], safe='')}@{rest}" if auth else reach.proxy.url
-
-
-def _sign_in(proxy: Proxy) -> tuple[str, str] | None:
-    user, password = proxy.user, proxy.password
-    return (user, password.reveal()) if user is not None and password is not None else None
+    return httpx.Proxy(reach.proxy.url, auth=reach.proxy.sign_in(), ssl_context=by_tls)
 
 
 def pace_of(reach: Reach, clock: Clock | None = None) -> "Pace":

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from hashlib import md5, sha256
+from hashlib import sha256
 from pathlib import Path
 
 from kspace.errors import SpoolDamaged, SpoolError
@@ -121,8 +121,8 @@ def files_of(delivery: RawDelivery, *, spool: Path) -> dict[str, Body]:
         )
         for p in delivery.parts
     }
-    files[f"{folder}/delivery.json"] = small(_delivery_document(delivery))
-    files[f"{folder}/manifest.json"] = small(delivery.capture.manifest or b"")
+    files[f"{folder}/delivery.json"] = Body.of(_delivery_document(delivery))
+    files[f"{folder}/manifest.json"] = Body.of(delivery.capture.manifest or b"")
     return files
 
 
@@ -131,16 +131,6 @@ def folder_of(delivery: RawDelivery) -> str:
     image = delivery.capture.image
     mid = (image.mid if image else None) or 0
     return f"{mid:07d}-{(delivery.capture.sha256 or '')[:12]}"
-
-
-def small(document: bytes) -> Body:
-    """Return a body of bytes in memory."""
-    return Body(
-        size=len(document),
-        md5=md5(document, usedforsecurity=False).hexdigest(),
-        sha256=sha256(document).hexdigest(),
-        blocks=lambda: iter((document,)),
-    )
 
 
 def _delivery_document(delivery: RawDelivery) -> bytes:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kspace.clock import Clock
-from transfer.destinations import RawArchive
+from transfer.destinations import Body, RawArchive
 from transfer.destinations.errors import NotHeld
 from transfer.receipts import Signer, write_receipt
 from transfer.records import Done, Outcome, RawDelivery, SendAgain, Verified
-from transfer.stages.send import files_of, folder_of, small
+from transfer.stages.send import files_of, folder_of
 
 
 def verify(  # noqa: PLR0913 -- the ports
@@ -31,8 +31,8 @@ def verify(  # noqa: PLR0913 -- the ports
         progress()
         receipt = write_receipt(delivery, proofs, folder=folder_of(delivery), at=clock.now(), signer=signer)
         name = f"{folder_of(delivery)}/receipt.json"
-        archive.put(place, name, small(receipt))
-        archive.prove(place, {name: small(receipt)})
+        archive.put(place, name, Body.of(receipt))
+        archive.prove(place, {name: Body.of(receipt)})
     except NotHeld as error:
         return Done(SendAgain(str(error), error.names))
     return Done(Verified(receipt))

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kspace.errors import SpoolError
 from kspace.registry import Plugin
 from transfer.destinations import Body, Proof, Stored
-from transfer.destinations.errors import NotHeld
+from transfer.destinations.errors import Forbidden, NotHeld, Refused
 from transfer.destinations.proving import prove_each, read_back
 from transfer.destinations.s3.client import S3Client, S3Settings
 from transfer.destinations.s3.upload import Uploader
+
+_OLD = timedelta(days=7)
 
 
 class S3:
@@ -49,9 +52,56 @@ class S3:
         with self._client.stream(f"{place}/{name}") as blocks:
             yield blocks
 
+    def check(self) -> str:
+        """Write, read back and list as a delivery does, and return one line; the object is removed if that is allowed.
+
+        Raises:
+            DestinationError: one of it is not possible.
+        """
+        note = Body.of(b"Written by `kspace check` to see that it may. Nobody needs it.\n")
+        self._uploader.send(self._note, note, progress=lambda: None)
+        with self._client.stream(self._note) as blocks:
+            read_back("the note it was given to try", note, blocks)
+        self._client.call("list_objects_v2", Prefix=self._settings.prefix, MaxKeys=1)
+        self._client.call("list_multipart_uploads", Prefix=self._note)
+        return f"may write to, read and list bucket {self._settings.bucket} at {self._settings.endpoint}"
+
+    def server_date(self) -> str | None:
+        """Return the server's own time as its Date header says it (RFC 9110, section 6.6.1)."""
+        answer = self._client.call("list_objects_v2", Prefix=self._settings.prefix, MaxKeys=1)
+        said: str | None = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return said
+
+    def advice(self) -> list[str]:
+        """Tell of a right to delete, of versions that are not kept, and of uploads that nobody ended."""
+        said = []
+        if self._asked("delete_object", Key=self._note) is not None:
+            said.append("the access key may delete; the relay needs no such right: take it away")
+        versions = self._asked("get_bucket_versioning")
+        if versions is not None and versions.get("Status") != "Enabled":
+            said.append("the bucket keeps no versions: what somebody overwrites there is gone; turn versioning on")
+        uploads = (self._asked("list_multipart_uploads", Prefix=self._settings.prefix) or {}).get("Uploads", ())
+        if old := sum(datetime.now(UTC) - upload["Initiated"] > _OLD for upload in uploads):
+            said.append(
+                f"{old} uploads were begun over a week ago and never ended, and cost room; let a lifecycle rule "
+                "(AbortIncompleteMultipartUpload) end such"
+            )
+        return said
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    @property
+    def _note(self) -> str:
+        return f"{self._settings.prefix}kspace-check.txt"
+
+    def _asked(self, operation: str, **given: str) -> dict[str, Any] | None:
+        """Return the answer to what need not be allowed; None: it is not, or the server does not know it."""
+        try:
+            return self._client.call(operation, **given)
+        except (Forbidden, Refused):
+            return None
 
     def _proof(self, place: str, name: str, body: Body, *, afresh: bool) -> Proof:
         head = self._client.call("head_object", Key=f"{place}/{name}")

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 
 from kspace.errors import ConfigError, DestinationError
 from transfer.destinations.errors import DestinationDown, Forbidden, Full, Missing, NotHeld, Refused, Unauthorized
-from transfer.destinations.reach import Reach, pace_of, proxy_url, trust
+from transfer.destinations.reach import Reach, pace_of, trust
 from transfer.secret import Secret
 
 _READ_TRIES = 3
@@ -224,7 +224,7 @@ def _connect(settings: S3Settings, keys: _Keys) -> Any:  # noqa: ANN401 -- botoc
     session.set_config_variable("config_file", os.devnull)
     session.set_config_variable("credentials_file", os.devnull)
     session.register_component("credential_provider", CredentialResolver([keys]))
-    proxy = proxy_url(settings)
+    proxy = settings.proxy.signed_url() if settings.proxy else None
     certificate = (settings.client_cert, settings.client_key) if settings.client_key else settings.client_cert
     return session.create_client(
         "s3",
