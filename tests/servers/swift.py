@@ -2,15 +2,16 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
-import httpx
 import pytest
 from botocore.config import Config
 
@@ -77,21 +78,18 @@ for name, port in zip(("account", "container", "object"), sys.argv[2:]):
 
 @dataclass(frozen=True, slots=True)
 class S3Server:
-    """A server that runs, and what it keeps on its disks."""
+    """A server that runs."""
 
     url: str
-    folder: Path
+    stock: Any
+    """A stock client of the owner of everything."""
 
-    def client(self, **more: object) -> "boto3.client":
-        """Return a stock client of the owner of everything."""
-        config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
-        given = {"endpoint_url": self.url, "aws_access_key_id": ACCESS, "aws_secret_access_key": SECRET}
-        return boto3.client("s3", region_name="us-east-1", **({"config": config} | given | more))
 
-    def bucket(self, name: str) -> str:
-        """Create a bucket and return its name."""
-        self.client().create_bucket(Bucket=name)
-        return name
+def stock_client(url: str, **more: Any) -> Any:
+    """Return boto3's client of the owner of everything, as it is by default but for the style of addresses."""
+    config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
+    given = {"endpoint_url": url, "aws_access_key_id": ACCESS, "aws_secret_access_key": SECRET, "config": config}
+    return boto3.client("s3", region_name="us-east-1", **(given | more))
 
 
 @contextmanager
@@ -101,7 +99,8 @@ def running_swift(folder: Path, *, is_old: bool = False) -> Iterator[S3Server]:
         pytest.skip("OpenStack Swift is not installed; `make test` installs it.")
     folder.mkdir()
     (folder / "swift.conf").write_text("[swift-hash]\nswift_hash_path_prefix = a\nswift_hash_path_suffix = b\n")
-    (folder / "netifaces.py").touch()  # the older one imports it; it has no wheel, and is not used here
+    if is_old:
+        _stand_in(folder, "netifaces")
     env = {**os.environ, "PYTHONWARNINGS": "ignore"} | ({"PYTHONPATH": f"{OLDER}:{folder}"} if is_old else {})
     python, processes = HOME / "bin" / "python", []
     ports = {name: free_port() for name in ("account", "container", "object", "proxy")}
@@ -117,8 +116,8 @@ def running_swift(folder: Path, *, is_old: bool = False) -> Iterator[S3Server]:
             processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=env))
     url = f"http://127.0.0.1:{ports['proxy']}"
     try:
-        wait_until(lambda: _is_up(url), within_s=60, told=lambda: _logs(folder))
-        yield S3Server(url, folder)
+        wait_until(lambda: all(map(_listens, ports.values())), within_s=60, told=lambda: _logs(folder))
+        yield S3Server(url, stock_client(url))
     finally:
         for process in processes:
             process.kill()
@@ -126,10 +125,19 @@ def running_swift(folder: Path, *, is_old: bool = False) -> Iterator[S3Server]:
         shutil.rmtree(folder)
 
 
-def _is_up(url: str) -> bool:
+def _stand_in(folder: Path, name: str) -> None:
+    """Make an empty module of a library that has no wheel and is imported, but not used here."""
+    (folder / f"{name}.py").touch()
+    (folder / f"{name}-0.11.0.dist-info").mkdir()
+    text = f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.11.0\n"
+    (folder / f"{name}-0.11.0.dist-info" / "METADATA").write_text(text)
+
+
+def _listens(port: int) -> bool:
     try:
-        return httpx.get(f"{url}/healthcheck").is_success
-    except httpx.HTTPError:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
         return False
 
 

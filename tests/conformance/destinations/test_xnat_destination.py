@@ -9,9 +9,6 @@ from kspace.errors import Retry
 from transfer.destinations import Body, Stored
 from transfer.destinations.errors import DestinationDown, Forbidden, Missing, NotHeld, TooLarge, Unauthorized
 from transfer.destinations.imaging import Labels
-from transfer.destinations.xnat import Xnat
-from transfer.destinations.xnat.client import XnatSettings
-from transfer.sandbox import Faults, Project, Sandbox, SandboxSettings, User
 
 _SERIES = "1.2.840.1.5"
 
@@ -23,56 +20,6 @@ def a_body(data=b"k-space" * 1000):
         sha256=hashlib.sha256(data).hexdigest(),
         blocks=lambda: iter((data[:100], data[100:])),
     )
-
-
-@pytest.fixture
-def sandbox(tmp_path):
-    users = (
-        User(name="admin", password="admin", admin=True),
-        User(name="relay", password="relay", roles={"P": "member"}),
-        User(name="reader", password="reader", roles={"P": "collaborator"}),
-    )
-    settings = SandboxSettings(users=users, projects=(Project(id="P"),))
-    with Sandbox(tmp_path / "archive", settings) as running:
-        yield running
-
-
-@pytest.fixture
-def session(sandbox):
-    """Create a session with one scan, as an import would, and return its id."""
-    with httpx.Client(base_url=sandbox.url, auth=("admin", "admin")) as admin:
-        path = "/data/projects/P/subjects/S/experiments/E"
-        created = admin.put(path, params={"xsiType": "xnat:mrSessionData"})
-        scan = {"xsiType": "xnat:mrScanData", "xnat:mrScanData/UID": _SERIES}
-        admin.put(f"/data/experiments/{created.text}/scans/5", params=scan).raise_for_status()
-    return created.text
-
-
-@pytest.fixture
-def connect(sandbox, tmp_path):
-    opened = []
-
-    def _connect(user="relay", password="relay", url=None, facts=None):
-        secret = tmp_path / f"{user}-password"
-        secret.write_text(password)
-        settings = {"name": "central", "url": url or sandbox.url, "user": user, "password": {"file": str(secret)}}
-        opened.append(Xnat(XnatSettings.model_validate({**settings, "timeout_s": 10})))
-        opened[-1].believe(lambda server: facts if server.startswith("XNAT 1.8.11 at http") else None)
-        return opened[-1]
-
-    yield _connect
-    for archive in opened:
-        archive.close()
-
-
-@pytest.fixture
-def play(sandbox):
-    """Set the sandbox's faults at run time."""
-
-    def _play(**faults):
-        httpx.put(f"{sandbox.url}/sandbox/faults", json=Faults(**faults).model_dump()).raise_for_status()
-
-    return _play
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 from botocore.credentials import CredentialResolver, ReadOnlyCredentials
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError, ReadTimeoutError
+from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 from botocore.session import Session
 from pydantic import Field, model_validator
@@ -24,7 +25,7 @@ from transfer.secret import Secret
 
 _READ_TRIES = 3
 _BLOCK = 1 << 18
-_BROKEN = (HTTPClientError, IncompleteReadError, ResponseParserError)
+_BROKEN = (NoConnection, HTTPClientError, IncompleteReadError, ResponseParserError)
 """What botocore raises where no whole answer came, or none that can be understood."""
 _SAFE = "The data are safe in the spool."
 _WAITS = "Everything for it waits, nothing is lost, and the relay tries again by itself."
