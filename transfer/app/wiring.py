@@ -22,7 +22,7 @@ from transfer.catalog.database import Database
 from transfer.catalog.probes import facts_of
 from transfer.catalog.store import Store
 from transfer.config import Config, settings_of
-from transfer.destinations import DicomArchive
+from transfer.destinations.imaging import DicomArchive
 from transfer.destinations.probing import Probed
 from transfer.destinations.reach import Reach, pace_of
 from transfer.engine import Engine, Feed, Stage, Way

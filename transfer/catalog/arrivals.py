@@ -92,10 +92,12 @@ def route_again(
 
     ``find`` is given the study, the called and the calling AE title.
     """
-    s, i = tables.study.c, tables.instance.c
+    s, d, t, i = tables.study.c, tables.delivery.c, tables.target.c, tables.instance.c
     routed, waiting = 0, set()
     with database.write() as connection:
-        unrouted = select(tables.study).where(s.id.not_in(select(tables.target.c.study_id)))
+        unrouted = select(tables.study).where(
+            s.id.not_in(select(d.study_id).where(d.kind == "dicom").union(select(t.study_id)))
+        )
         for row in connection.execute(unrouted).mappings().all():
             of_study = select(i.path).join(tables.series).where(tables.series.c.study_id == row["id"]).limit(1)
             path = connection.execute(of_study).scalar()
@@ -224,10 +226,10 @@ def _delivery(  # noqa: PLR0913, PLR0917 -- the columns of a new row
     at: datetime,
     due_at: datetime,
 ) -> None:
-    """Say that the study goes there, and begin the delivery of its images where images are taken."""
-    way = {"study_id": study_id, "destination": target.destination, "project": target.project}
-    database.insert_new(connection, tables.target, way)
+    """Begin the delivery of the study's images; where none are taken, note that its raw data go there."""
     if target.is_raw_only:
+        way = {"study_id": study_id, "destination": target.destination, "project": target.project}
+        database.insert_new(connection, tables.target, way)
         return
     database.insert_new(
         connection,

@@ -55,10 +55,11 @@ def place(database: Database, *, now: datetime, since: datetime) -> int:
 
 def sessions(connection: Connection, *, now: datetime, project: str | None = None, limit: int = 50) -> list[Row]:
     """Return the sessions that grew last, each with its badge and counts; of one project where given."""
-    s, t = tables.study.c, tables.target.c
+    s, d, t = tables.study.c, tables.delivery.c, tables.target.c
     query = select(s.id).order_by(desc(s.last_arrival_at), desc(s.id)).limit(limit)
     if project is not None:
-        query = query.where(s.id.in_(select(t.study_id).where(t.project == project)))
+        of_project = select(d.study_id).where(d.kind == "dicom", d.project == project)
+        query = query.where(s.id.in_(of_project.union(select(t.study_id).where(t.project == project))))
     return _sessions(connection, connection.execute(query).scalars().all(), now)
 
 

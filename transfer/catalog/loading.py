@@ -155,7 +155,7 @@ def _measurements(connection: Connection, capture_id: int) -> tuple[Measurement,
 
 
 def _match(connection: Connection, capture_id: int) -> Match | None:
-    m, s, t = tables.match.c, tables.study.c, tables.target.c
+    m, s, d, t = tables.match.c, tables.study.c, tables.delivery.c, tables.target.c
     row = (
         connection.execute(
             select(tables.match, s.study_uid)
@@ -170,7 +170,10 @@ def _match(connection: Connection, capture_id: int) -> Match | None:
     if row is None:
         return None
     targets = connection.execute(
-        select(t.destination, t.project).where(t.study_id == row["study_id"]).order_by(t.destination)
+        select(d.destination, d.project)
+        .where(d.kind == "dicom", d.study_id == row["study_id"])
+        .union(select(t.destination, t.project).where(t.study_id == row["study_id"]))
+        .order_by("destination")
     )
     return Match(
         study_uid=row["study_uid"],

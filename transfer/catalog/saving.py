@@ -161,6 +161,8 @@ def _(result: Imported, connection: Connection, row: RowMapping, at: datetime) -
 def _(result: Rerouted, connection: Connection, row: RowMapping, at: datetime) -> Columns:
     tell = partial(note, connection, at=at, actor=RELAY, subject="delivery", subject_id=row["id"])
     tell(verb="delivery.routed", detail=f"{result.project}: {result.why}")
+    alone = tables.target  # raw data go where the images go, also to archives that take no images
+    connection.execute(update(alone).where(alone.c.study_id == row["study_id"]).values(project=result.project))
     labels = {"project": result.project, "subject": result.subject, "session": result.session}
     return {**labels, "reason": f"Goes to project {result.project}: {result.why}."}
 

@@ -1,6 +1,5 @@
 """The catalog's tables (SQLAlchemy Core). A change here needs a migration; a test compares the two."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -8,8 +7,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     ForeignKey,
     Index,
     Integer,
@@ -18,28 +15,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
 
-
-class Instant(TypeDecorator[datetime]):
-    """An aware instant, stored in UTC; SQLite keeps no zone, so it is put back on reading."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
-        """Refuse naive datetimes, and store the others in UTC."""
-        if value is not None and value.tzinfo is None:
-            raise ValueError("a naive datetime cannot be stored")
-        return value.astimezone(UTC) if value else None
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
-        """Return an aware datetime in UTC."""
-        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
-
+from transfer.catalog.instant import Instant
 
 metadata = MetaData(
     naming_convention={
@@ -269,7 +249,7 @@ target = Table(
     Column("destination", String(64), primary_key=True),
     Column("project", String(64), nullable=False),
 )
-"""Where a route sends a study. Its images have a delivery there, unless the destination takes raw data alone."""
+"""Where a route sends the raw data of a study alone: destinations that take no images, so have no delivery of them."""
 
 delivery = Table(
     "delivery",

@@ -1,7 +1,6 @@
-"""What every kind of archive does to prove files: one after the other, and in the last resort by their own bytes."""
+"""Files are proved one after the other, and what is not held is told of all of them at once."""
 
-from collections.abc import Callable, Iterator, Mapping
-from hashlib import sha256
+from collections.abc import Callable, Mapping
 
 from transfer.destinations import Body, Proof
 from transfer.destinations.errors import NotHeld
@@ -23,17 +22,3 @@ def prove_each(files: Mapping[str, Body], prove: Callable[[str, Body], Proof]) -
         more = f" So it is with {len(wrong) - 1} more." if len(wrong) > 1 else ""
         raise NotHeld(next(iter(wrong.values())) + more, names=wrong)
     return proofs
-
-
-def read_back(name: str, body: Body, blocks: Iterator[bytes]) -> Proof:
-    """Hash what the archive gives back.
-
-    Raises:
-        NotHeld: these are other bytes.
-    """
-    digest = sha256()
-    for block in blocks:
-        digest.update(block)
-    if digest.hexdigest() != body.sha256:
-        raise NotHeld(f"The archive gives back other bytes for {name}; it is sent again.")
-    return Proof(digest=f"sha256:{body.sha256}", how="read back from the archive and hashed")

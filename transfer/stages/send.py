@@ -8,8 +8,9 @@ from pathlib import Path
 
 from kspace.errors import SpoolDamaged, SpoolError
 from kspace.manifest import read_manifest
-from transfer.destinations import Body, DicomArchive, RawArchive, Stored
+from transfer.destinations import Body, RawArchive, Stored
 from transfer.destinations.errors import NotHeld, TooLarge
+from transfer.destinations.imaging import DicomArchive
 from transfer.records import CutAgain, Done, Held, Later, Outcome, RawDelivery, Sent
 from transfer.routing import session_name
 from transfer.selection import Rule, privacy_hold

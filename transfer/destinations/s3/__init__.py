@@ -1,5 +1,6 @@
 """A bucket of S3: one object a capture, its documents beside it (docs/design/s3.md)."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -8,11 +9,13 @@ from typing import Any
 from kspace.errors import SpoolError
 from kspace.registry import Plugin
 from transfer.destinations import Body, Proof, Stored
-from transfer.destinations.errors import Forbidden, NotHeld, Refused
-from transfer.destinations.proving import prove_each, read_back
+from transfer.destinations.errors import Forbidden, Missing, NotHeld, Refused
+from transfer.destinations.proving import prove_each
 from transfer.destinations.s3.client import S3Client, S3Settings
 from transfer.destinations.s3.upload import Uploader
+from transfer.routing import session_name
 
+_NAME = re.compile(r"[0-9a-f]{12}")
 _OLD = timedelta(days=7)
 
 
@@ -31,6 +34,19 @@ class S3:
         """
         self._client.call("list_objects_v2", Prefix=self._settings.prefix, MaxKeys=1)
         return f"{self._settings.prefix}{project}/{experiment}"
+
+    def places(self, *, project: str, session: str, scan: str | None) -> list[str]:
+        """Return the one place of a session, which is named by `session_name` or by its Study Instance UID."""
+        if scan is not None:
+            raise Missing("A bucket knows sessions and no scans; leave the scan out.")
+        name = session if _NAME.fullmatch(session) else session_name(session)
+        place = f"{self._settings.prefix}{project}/{name}"
+        if not self._client.call("list_objects_v2", Prefix=f"{place}/", MaxKeys=1).get("Contents"):
+            raise Missing(
+                f"Bucket {self._settings.bucket} has no such session in project {project}. It is called there by the "
+                "twelve characters that `kspace show` gives, or by its Study Instance UID."
+            )
+        return [place]
 
     def listing(self, place: str) -> dict[str, Stored]:
         """Return the objects below the place. An ETag is not everywhere an MD5, so none is told as one."""
@@ -60,8 +76,8 @@ class S3:
         """
         note = Body.of(b"Written by `kspace check` to see that it may. Nobody needs it.\n")
         self._uploader.send(self._note, note, progress=lambda: None)
-        with self._client.stream(self._note) as blocks:
-            read_back("the note it was given to try", note, blocks)
+        if self._client.sha256(self._note) != note.sha256:
+            raise NotHeld("The archive gives back other bytes than it was given to try. Nothing else was sent.")
         self._client.call("list_objects_v2", Prefix=self._settings.prefix, MaxKeys=1)
         self._client.call("list_multipart_uploads", Prefix=self._note)
         return f"may write to, read and list bucket {self._settings.bucket} at {self._settings.endpoint}"
@@ -110,8 +126,9 @@ class S3:
         etag = str(head.get("ETag", "")).strip('"').lower()
         if not afresh and etag == self._expected(body):
             return Proof(digest=f"etag:{etag}", how="the archive's own MD5 of what it stored, and its length")
-        with self.read(place, name) as blocks:
-            return read_back(name, body, blocks)
+        if self._client.sha256(f"{place}/{name}") != body.sha256:
+            raise NotHeld(f"The archive gives back other bytes for {name}; it is sent again.")
+        return Proof(digest=f"sha256:{body.sha256}", how="read back from the archive and hashed")
 
     def _expected(self, body: Body) -> str | None:
         try:

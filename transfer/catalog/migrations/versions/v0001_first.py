@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from transfer.catalog.tables import Instant
+from transfer.catalog.instant import Instant
 
 revision = "0001"
 down_revision = None
