@@ -88,7 +88,7 @@ class World:
             study = 1 + number % studies
             twix = measurement(fault.seed, study=study)
             self.raws[fault.seed] = make(self.folder / "scanner" / f"{fault.seed}.dat", twix, study=study)
-        listener = box.listener()
+        [listener] = box.listeners()
         listener.start()
         with ThreadPoolExecutor(4) as senders:
             sent = [senders.submit(send_until_taken, r.images, listener.port, within_s=120) for r in self.raws.values()]

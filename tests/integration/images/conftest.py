@@ -18,7 +18,7 @@ from kspace.errors import KspaceError
 from transfer import operations
 from transfer.app.wiring import Box
 from transfer.catalog import tables
-from transfer.catalog.arrivals import Arrival, record_arrival
+from transfer.catalog.arrivals import Arrival, record_arrivals
 from transfer.config import load_config
 from transfer.routing import targets
 from transfer.sandbox import Project, Sandbox, SandboxSettings, User
@@ -123,7 +123,7 @@ class Lane:
             )  # fmt: skip
             found = targets(self.box.config.route, study, called_ae=called, calling_ae="MR")
             at = self.clock.now()
-            record_arrival(self.box.database, arrival, targets=found, machine="box", at=at, quiet_s=QUIET_S)
+            record_arrivals(self.box.database, [(arrival, found)], machine="box", at=at, quiet_s=QUIET_S)
 
     def step(self) -> str | None:
         """Do what is due next and return the stage, None where nothing is due."""
