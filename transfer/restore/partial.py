@@ -78,7 +78,21 @@ class Partial:
                     piece = by_name[said["part"]]
                     if said["range"] == [piece.start, piece.end] and said["sha256"] == self._digest(piece):
                         found.add(piece.name)
+            self._journal.write(b"\n")  # so that a torn line never spoils the next one
             return frozenset(found)
+
+    def check_room(self, missing: int) -> None:
+        """See that the disk has so many bytes.
+
+        Raises:
+            TargetFailed: it has less.
+        """
+        free = shutil.disk_usage(self.path.parent).free
+        if missing > free:
+            raise TargetFailed(
+                f"The disk of {self.path.parent} has {free:,} bytes free, and {missing:,} are missing; nothing was "
+                "fetched. Make room, or name another folder."
+            )
 
     def write(self, at: int, raw: bytes | bytearray) -> None:
         """Write decoded bytes to their place; nothing once the file is closed, when the restore was given up."""
@@ -141,13 +155,6 @@ class Partial:
             is_ours = False
         if not is_ours:
             raise BadInput(f"Another restore of this capture works in {self.path.parent}; wait for it or end it.")
-        missing = self._size - 512 * os.fstat(self._data.fileno()).st_blocks
-        free = shutil.disk_usage(self.path.parent).free
-        if missing > free:
-            raise TargetFailed(
-                f"The disk of {self.path.parent} has {free:,} bytes free, and {missing:,} are missing; nothing was "
-                "fetched. Make room, or name another folder."
-            )
 
     def _begin_anew(self) -> None:
         self._journal.truncate(0)

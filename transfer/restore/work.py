@@ -64,14 +64,16 @@ class Work:
         self.error: KspaceError | None = None
         self._damages: list[Damage] = []
         self._progress, self._done, self._lock = progress, 0, threading.Lock()
-        self._open = ExitStack()
         pieces = tuple(p for p in copy.pieces if any(p.start < end and start < p.end for start, end in self._ranges))
         self._size = sum(p.end - p.start for p in pieces)
-        if not self.is_there:
-            self.partial = self._open.enter_context(Partial(self.path.parent, copy))
-            proved = self.partial.proved(pieces)
-            self.left = {p.name: p for p in pieces if p.name not in proved}
-        self.count(self._size - sum(p.end - p.start for p in self.left.values()))
+        with ExitStack() as stack:
+            if not self.is_there:
+                self.partial = stack.enter_context(Partial(self.path.parent, copy))
+                proved = self.partial.proved(pieces)
+                self.left = {p.name: p for p in pieces if p.name not in proved}
+                self.partial.check_room(_bytes(self.left))
+            self._open = stack.pop_all()
+        self.count(self._size - _bytes(self.left))
 
     def count(self, number: int) -> None:
         """Note that so many bytes more are written."""
@@ -159,6 +161,10 @@ class Work:
         self.partial.become(target)
         error = NotHeld(f"{said} {target} holds what there is, with zeros in the holes that {holes.name} names.")
         return Ended(wish=self.wish, said=str(error), size=self.copy.manifest.size, error=error)
+
+
+def _bytes(pieces: dict[str, Piece]) -> int:
+    return sum(piece.end - piece.start for piece in pieces.values())
 
 
 def _wanted(copy: Copy, only: str | int | None) -> Ranges:

@@ -92,7 +92,8 @@ def _run(wishes: list[Wish], *, source: str, at_once: int) -> int:
     """Restore with a progress bar on a terminal and a line for each file; return the exit code."""
     code = 0
     tasks: dict[str, TaskID] = {}
-    with Progress("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console) as bar:
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
 
         def show(wish: Wish, done: int, of: int) -> None:
             if wish.folder not in tasks:
