@@ -2,6 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml README.md LICENSE $(shell find kspace dicom hardware transfer -type f ! -name '*.pyc')
+PEER_PACKAGES := curl openssl rsync
 TEST_PACKAGES := git dcmtk postgresql-15 nginx-light tinyproxy openssl zstd
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -37,10 +38,13 @@ lint: $(VENV)/.wheel
 	@$(BIN)/lint-imports --no-cache >$(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 
 bench: $(VENV)/.wheel
-	@for bench in tests/bench/*.py; do echo "$$bench"; $(BIN)/python $$bench; done
+	@$(call debian,$(PEER_PACKAGES))
+	@for bench in tests/bench/*.py; do echo "$$bench"; $(BIN)/python -m tests.bench.$$(basename $$bench .py); done
 
 campaign: $(VENV)/.wheel
+	@$(call debian,$(PEER_PACKAGES))
 	@$(BIN)/python -m tests.campaign
+	@$(BIN)/python -m tests.campaign.peers
 
 dev: $(VENV)/.locked
 	@$(BIN)/pip install -qq --no-deps --no-build-isolation -e .

@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.campaign.judge import table
+from tests.campaign.judge import table, uploads_cut
 from tests.campaign.run import campaign
 
 
@@ -19,7 +19,9 @@ def main() -> None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
         costs = campaign(Path(folder), seeds)
-    sys.stdout.write(f"{table(costs)}\n\n{len(costs)} files in {time.monotonic() - began:.0f} s\n")
+    sys.stdout.write(
+        f"{table(costs)}\n\n{uploads_cut(costs)}\n{len(costs)} files in {time.monotonic() - began:.0f} s\n"
+    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from statistics import median
 
@@ -12,7 +13,7 @@ import zstandard
 from sqlalchemy import func, select
 
 from tests.campaign.line import Exchange
-from tests.campaign.plan import EVENTS, Fault
+from tests.campaign.plan import CUTS, EVENTS, Fault, Kind
 from tests.campaign.world import World
 from transfer.app.custody import verified
 from transfer.app.wiring import Box
@@ -73,6 +74,8 @@ def judge(world: World, box: Box) -> list[Cost]:
     assert "stage.broke" not in world.log
     assert "Traceback" not in world.log, world.log[-3000:]
     exchanges, stored = list(world.line.exchanges), world.archive_files()
+    clashes = [e for e in exchanges if e.status == HTTPStatus.INTERNAL_SERVER_ERROR]
+    assert {e.seed for e in clashes} <= late_writers(world.faults), f"two writers in one resource: {clashes}"
     with box.database.read() as connection:
         captures = {row["path"]: row["id"] for row in lists.captures(connection, limit=10_000)}
     costs = []
@@ -84,6 +87,11 @@ def judge(world: World, box: Box) -> list[Cost]:
         except AssertionError as error:
             raise AssertionError(f"{fault}: {error}; {_ALONE.format(seed=fault.seed)}") from error
     return costs
+
+
+def late_writers(faults: Iterable[Fault]) -> set[int]:
+    """Return the seeds whose proxy writes behind the relay's back, after it gave up."""
+    return {fault.seed for fault in faults if fault.kind is Kind.TIMED_OUT_EARLY}
 
 
 def _is_safe(world: World, box: Box, capture_id: int, fault: Fault, stored: dict[str, Path]) -> None:
@@ -104,6 +112,15 @@ def _is_safe(world: World, box: Box, capture_id: int, fault: Fault, stored: dict
     restore(custody.archive, **kept, target=back)
     assert hashlib.sha256(back.read_bytes()).hexdigest() == raw.sha256, "other bytes came back"
     back.unlink()
+
+
+def uploads_cut(costs: Iterable[Cost]) -> str:
+    """Return what the cuts and resets of uploads cost: those that other clients are measured by as well."""
+    again = [c.sent_again / c.part for c in costs if c.fault.kind in CUTS and c.fault.method == "PUT"]
+    if not again:
+        return ""
+    mean = sum(again) / len(again)
+    return f"Uploads cut or reset: {len(again)}; sent again, parts: mean {mean:.2f}, most {max(again):.2f}"
 
 
 def table(costs: Sequence[Cost]) -> str:

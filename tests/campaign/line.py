@@ -115,10 +115,10 @@ class Line:
                 self._carry(_Wire(front), _Wire(back))
         except _Broken as broken:
             if broken.with_reset:
-                _reset_on_close(front)
+                abort(front)
         except OSError:
             if front is not None:
-                _reset_on_close(front)
+                abort(front)
         finally:
             with self._lock:
                 self._open.discard(front)
@@ -321,13 +321,14 @@ def _page(status: int, text: bytes) -> bytes:
     return b"HTTP/1.1 %d x\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%b" % (status, len(text), text)
 
 
-def _reset_on_close(sock: socket.socket) -> None:
+def abort(sock: socket.socket) -> None:
+    """Let the end of a connection be a reset."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _shut(sock: socket.socket) -> None:
     try:
-        _reset_on_close(sock)
+        abort(sock)
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
     except OSError:
         return  # it went by itself

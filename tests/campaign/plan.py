@@ -32,6 +32,8 @@ EVENTS = frozenset({
     Kind.SERVER_KILLED, Kind.ENGINE_KILLED, Kind.NAME_GONE, Kind.STRANGER, Kind.EXPIRED, Kind.PASSWORD
 })  # fmt: skip
 """What strikes everything at once, not one connection."""
+CUTS = frozenset({Kind.CUT, Kind.RESET, Kind.CUT_AFTER, Kind.RESET_AFTER})
+"""What ends a connection, which any client can be measured by."""
 _UPLOADS, _READS = 7, 6
 """How many of either a file of the campaign has at least: parts, the two documents; parts read back as proof."""
 

@@ -1,0 +1,113 @@
+"""How much memory a large file takes on its way: ``python -m tests.bench.memory --gigabytes 20``.
+
+A relay of its own process takes a practice file off a share, packs, joins and plans it, sends it to a sandbox and reads
+every byte back as proof. For each step the process's peak is told above what it had before, idle, after a small file
+went the same way. Needs 1.7 times the file's size on the disk; the file on the share is removed once it is packed.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.integration.relay import Relay, captures_of, free_port, make, measurement, send_until_taken, wait_until
+from transfer.app.wiring import Box
+from transfer.catalog import lists
+from transfer.config import load_config
+
+_KSPACE = Path(sys.executable).with_name("kspace")
+_READOUT_BYTES = 192 + 32 * (32 + 8 * 512)
+_LONG_S = 7200.0
+
+
+@contextmanager
+def _running(*command: object) -> Iterator[int]:
+    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _megabytes(pid: int, what: str) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split(f"{what}:")[1].split()[0]) * 1024 / 1e6
+
+
+def _state(box: Box, name: str) -> str:
+    """Return the step a file is at: the capture's state, and while it is on its way the delivery's."""
+    capture = captures_of(box.database).get(name)
+    if capture is None:
+        return "found"
+    with box.database.read() as connection:
+        own = lists.deliveries(connection, capture_id=capture["id"], kind="raw")
+    return own[0]["state"] if own and capture["state"] == "planned" else capture["state"]
+
+
+STEPS = {"settled": "pack", "matched": "plan", "queued": "send", "sent": "verify"}
+
+
+def deliver(box: Box, pid: int, share: Path, made: Path) -> dict[str, tuple[float, float]]:
+    """Put a file on the share, wait until it is delivered, and return each step's seconds and peak."""
+    taken: dict[str, tuple[float, float]] = {}
+    made.rename(share / made.name)
+    state, began, never = "found", time.monotonic(), Path(f"/proc/{pid}/clear_refs")
+    until = time.monotonic() + _LONG_S
+    while state != "retired":
+        wait_until(lambda now=state: _state(box, made.name) != now, within_s=until - time.monotonic())  # type: ignore[misc]
+        if state in STEPS:
+            taken[STEPS[state]] = (time.monotonic() - began, _megabytes(pid, "VmHWM"))
+        state, began = _state(box, made.name), time.monotonic()
+        never.write_text("5")  # the peak begins anew (proc(5))
+        if state in {"packed", "matched"}:
+            (share / made.name).unlink(missing_ok=True)
+    return taken
+
+
+def main() -> None:
+    """Deliver a small file, then a large one, and print what the large one took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gigabytes", type=float, default=2.0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="memory-") as name, ExitStack() as stack:
+        folder, port, listening = Path(name), free_port(), free_port()
+        url = f"http://127.0.0.1:{port}"
+        relay = Relay(
+            folder=folder, urls={"central": url}, port=listening, limit=100_000, chunk_bytes=16_777_216,
+            part_bytes=256_000_000, timeout_s=600,
+        )  # fmt: skip
+        config = relay.write()
+        stack.enter_context(_running(_KSPACE, "sandbox", folder / "archive", "--port", port))
+        wait_until(lambda: _answers(url), within_s=60)
+        box = stack.enter_context(closing(Box(load_config(config))))
+        pid = stack.enter_context(_running(_KSPACE, "serve", "-c", config))
+        for number, gigabytes in ((1, 0.05), (2, given.gigabytes)):
+            readouts = int(gigabytes * 1e9 / _READOUT_BYTES)
+            twix = measurement(number, study=number, readouts=readouts, channels=32, samples=512)
+            raw = make(folder / "made" / f"{number}.dat", twix, study=number)
+            size = raw.path.stat().st_size
+            send_until_taken(raw.images, listening, within_s=60)
+            idle = _megabytes(pid, "VmRSS")
+            taken = deliver(box, pid, folder / "scanner", raw.path)
+        stored = captures_of(box.database)["2.dat"]["stored_bytes"]
+    sys.stdout.write(f"{size:,} bytes, {stored:,} of them packed; idle {idle:.0f} MB\n")
+    for step, (seconds, peak) in taken.items():
+        sys.stdout.write(f"{step}: {seconds:.0f} s, peak {peak - idle:.0f} MB above idle\n")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+if __name__ == "__main__":
+    main()
