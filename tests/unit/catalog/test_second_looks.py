@@ -12,7 +12,7 @@ from transfer.catalog import lists, tables
 from transfer.catalog.inventory import find_twin
 from transfer.catalog.store import MAX_FAILURES
 from transfer.feeds.sweep import sweep
-from transfer.records import Changed, Done, PackedUp, Settled, Twin, Verified
+from transfer.records import Changed, Done, Later, PackedUp, Settled, Twin, Verified
 from transfer.selection import Choice, Step
 from transfer.states import CaptureState, DeliveryState
 
@@ -149,3 +149,17 @@ def test_a_retry_wakes_everything_that_met_the_same_trouble(store, database, clo
     assert store.claim("delivery") is None
     operations.retry(database, "d1", actor="ann", clock=clock)
     assert [store.claim("delivery").id, store.claim("delivery").id] == [1, 2]
+
+
+def test_images_and_raw_data_of_one_study_never_go_to_one_archive_at_the_same_time(store, database, clock, list_files):
+    """XNAT does not merge two writers of a session: an import, a commit and a raw upload exclude each other."""
+    list_files(*FILES)
+    at = clock.now()
+    put_delivery(database, at, kind="dicom", capture_id=None, state=DeliveryState.QUEUED, lane="x/1")
+    put_delivery(database, at, capture_id=1, lane="x/1")
+    put_delivery(database, at, capture_id=2, destination="y", lane="y/1")
+    first, other = store.claim("delivery"), store.claim("delivery")
+    assert [(first.stage, first.id), (other.stage, other.id)] == [("forward", 1), ("verify", 3)]
+    assert store.claim("delivery") is None
+    store.commit(first, Later("not quiet yet", 60.0))
+    assert store.claim("delivery").id == 2

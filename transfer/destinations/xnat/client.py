@@ -25,10 +25,8 @@ _EVENT_REASON = "k-space relay"
 """Sites that require a change justification answer 500 without one (PersistentWorkflowUtils)."""
 
 
-_NOT_NOW = frozenset({301, 302, 303, 307, 308, 408, 429, 502, 503, 504})
-"""Whoever answers cannot now, or sends the relay to a log-in page. A proxy may say so while XNAT still works on it, so
-nothing is assumed."""
-_PAGE = "a page for people instead of data"
+_NOT_NOW = frozenset({408, 429, 502, 503, 504})
+"""Words of a proxy or a busy server: what was asked may still be done behind it, so nothing is assumed."""
 _EXPLAINED: dict[int, tuple[type[DestinationError], str]] = {
     401: (Unauthorized, "refuses the credentials of {user} (401). {waits} Put the right password in its file."),
     403: (Forbidden, "does not let {user} do this (403). {safe} Give it the member role in the project, then retry."),
@@ -232,18 +230,14 @@ class XnatClient:
             is_read = answer.is_stream_consumed and answer.request.method != "HEAD"
             says_page = answer.headers.get("content-type", "").startswith("text/html")
             if answer.is_success and (b"<html" in answer.content[:200].lower() if is_read else says_page):
-                raise self._down(_PAGE)
+                raise self._down("a page for people instead of data")
             return answer
         raise self._error(answer)
 
     def _error(self, answer: httpx.Response) -> DestinationError:
         status = answer.status_code
-        if status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
-            return self._down("the proxy wants other credentials, status 407")
-        if status in _NOT_NOW:
-            return self._down(f"status {status}")
-        if status == httpx.codes.NOT_FOUND and not self._is_xnat():
-            return self._down("status 404 for everything: XNAT has not started there, or the address is wrong")
+        if (how := self._not_now(status)) is not None:
+            return self._down(how)
         if status in _EXPLAINED:
             kind, what = _EXPLAINED[status]
             return kind(f"{self._name} {what.format(user=self._settings.user, safe=_SAFE, waits=_WAITS)}")
@@ -251,6 +245,16 @@ class XnatClient:
         if status >= httpx.codes.INTERNAL_SERVER_ERROR:
             return DestinationError(f"{self._name} failed (status {status}); the relay looks and tries again.")
         return Refused(f"{self._name} refused (status {status}). {_SAFE} See its log, then retry.")
+
+    def _not_now(self, status: int) -> str | None:
+        """Return what speaks for asking again later, where a status says nothing about what was asked."""
+        if status == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+            return "the proxy wants other credentials, status 407"
+        if httpx.codes.is_redirect(status):
+            return f"status {status}, another address: its log-in page, or the url is wrong"
+        if status == httpx.codes.NOT_FOUND and not self._is_xnat():
+            return "status 404 for everything: XNAT has not started there, or the url is wrong"
+        return f"status {status}" if status in _NOT_NOW else None
 
     def _is_xnat(self) -> bool:
         """Return whether an XNAT answers: only then "not found" is its word about a session or a file.
