@@ -12,6 +12,7 @@ from kspace.clock import Clock
 from kspace.errors import KspaceError
 from transfer.catalog.store import LEASE_S, Claim, Store
 from transfer.records import Later, Outcome
+from transfer.states import KEEPING
 
 Stage = Callable[[Any, Callable[[], None]], Outcome]
 """A stage with its ports bound: the record, and what to call whenever something was achieved."""
@@ -151,7 +152,7 @@ class Engine:
             log.warning("lease.lost")
         except KspaceError as error:
             log.warning("stage.failed", code=error.code)
-            self._store.fail(claim, error, progressed=progress.is_some)
+            self._store.fail(claim, error, progressed=progress.is_some and claim.stage in KEEPING)
         except Exception as error:
             log.exception("stage.broke", error=type(error).__name__)
             self._store.fail(

@@ -87,3 +87,6 @@ STAGE_OF: Final[dict[tuple[Kind, State], str]] = {
 """A capture in PLANNED waits for its deliveries: the catalog moves it on in the commit of the last of them, and back
 from DELIVERED if one of them turns out not to be held any more. A VERIFIED delivery is due when its turn comes to be
 proved again (`transfer.feeds.recheck`)."""
+
+KEEPING: Final[frozenset[str]] = frozenset({"pack", "send"})
+"""The stages whose progress is not done again after a failure: chunks in the spool, parts in the archive."""

@@ -10,6 +10,8 @@ from tests.campaign.plan import EVENTS, Fault, plan_of
 from tests.campaign.world import World
 
 _AT_ONCE = 6
+_A_WORLD = 50
+"""How many files at most are struck one after the other in one world; of such worlds several run side by side."""
 _A_FILE_S = 20.0
 """How long is waited for one file on the busiest machine; a campaign that hangs ends by this alone."""
 
@@ -21,12 +23,14 @@ def campaign(folder: Path, seeds: Iterable[int]) -> list[Cost]:
         AssertionError: a file is not safe, or more was sent again than one part an interruption.
     """
     faults = [plan_of(seed) for seed in seeds]
-    worlds = [
-        ("events", [fault for fault in faults if fault.kind in EVENTS], 1),
-        ("lines", [fault for fault in faults if fault.kind not in EVENTS], _AT_ONCE),
-    ]
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        running = [pool.submit(_one, folder / name, own, at_once) for name, own, at_once in worlds if own]
+    events = [fault for fault in faults if fault.kind in EVENTS]
+    apart = -(-len(events) // _A_WORLD) or 1
+    worlds = [(events[number::apart], 1) for number in range(apart)]
+    worlds += [([fault for fault in faults if fault.kind not in EVENTS], _AT_ONCE)]
+    with ProcessPoolExecutor(len(worlds), mp_context=get_context("spawn")) as pool:
+        running = [
+            pool.submit(_one, folder / str(number), own, at_once) for number, (own, at_once) in enumerate(worlds) if own
+        ]
     return [cost for one in running for cost in one.result()]
 
 

@@ -144,8 +144,8 @@ class Store:
     def fail(self, claim: Claim, error: KspaceError, *, progressed: bool = False) -> bool:
         """Write a failure and give the row back: what happens next is the error class's to say.
 
-        After progress it counts as the first: a long delivery on a line that breaks often is neither given up nor
-        kept waiting longer each time, as long as it gets further.
+        After progress that stays it counts as the first: a long delivery on a line that breaks often is neither given
+        up nor kept waiting longer each time, as long as it gets further.
         """
         if error.retry is Retry.PERSON:
             return self.commit(claim, Held(str(error), error.code))

@@ -5,8 +5,9 @@ import threading
 import pytest
 
 from kspace.clock import SystemClock
+from kspace.errors import SourceError
 from kspace.records import Audit, SourceFile, Verdict
-from transfer.catalog import lists
+from transfer.catalog import lists, tables
 from transfer.catalog.database import CatalogDown, Database
 from transfer.catalog.inventory import record_listing
 from transfer.catalog.store import Store
@@ -123,3 +124,27 @@ def test_a_failing_feed_is_run_again(run, error):
         raise error
 
     run(lambda _c, _p: SKIP, until=lambda _f: len(runs) > 2, feeds=[Feed("feed", 0.05, feed)])
+
+
+class Told(Store):
+    """A store that keeps what it was told of failures."""
+
+    def fail(self, claim, error, *, progressed=False):
+        self.told = (claim.stage, progressed)
+        return super().fail(claim, error, progressed=progressed)
+
+
+@pytest.mark.parametrize(("state", "told"), [("settled", ("pack", True)), ("found", ("settle", False))])
+def test_a_failure_after_progress_is_a_first_one_only_where_the_progress_stays(database, state, told):
+    """What was packed or sent is not packed or sent again; what was only looked at is looked at from its start."""
+    with database.write() as connection:
+        connection.execute(tables.capture.update().values(state=state))
+
+    def some_way(_capture, progress):
+        progress()
+        raise SourceError("the share went away")
+
+    store = Told(database, clock=CLOCK, machine="box")
+    stages = {"pack": some_way, "settle": some_way}
+    Engine(store, stages=stages, feeds=(), closed=lambda: (), clock=CLOCK, workers=1)._work(0)
+    assert store.told == told
