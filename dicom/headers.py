@@ -85,6 +85,7 @@ def describe(source: Dataset | Path) -> tuple[Study, Series, Instance]:
         sop_uid=known["SOPInstanceUID"],
         sop_class=known["SOPClassUID"],
         transfer_syntax=str(getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID", "")),
+        number=_integer(dataset, "InstanceNumber"),
         ticks=tuple(sorted(set(_ticks(dataset)))),
     )
     return _study(dataset, known["StudyInstanceUID"]), _series(dataset, known), instance

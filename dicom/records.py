@@ -11,6 +11,8 @@ class Instance:
     sop_uid: str
     sop_class: str
     transfer_syntax: str
+    number: int | None = None
+    """InstanceNumber (0020,0013)."""
     ticks: tuple[int, ...] = ()
 
 

@@ -37,6 +37,8 @@ class Relay(_Model):
     backoff_s: float = Field(default=5.0, gt=0)
     keep_s: float = Field(default=7 * 86_400.0, ge=0)
     """How long a verified capture stays in the spool."""
+    keep_images_s: float = Field(default=30 * 86_400.0, ge=0)
+    """How long received images stay in the spool after every archive proved that it holds them."""
     release_after_s: float = Field(default=14 * 86_400.0, ge=0)
     """How long a captured file that no project wants stays in the spool."""
     no_series_after_s: float = Field(default=86_400.0, ge=0)

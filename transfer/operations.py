@@ -108,7 +108,7 @@ def _retry(  # noqa: PLR0913 -- the facts of the act
         # What is gone there is sent again, and what a filter there refused is tried again.
         is_gone = row["held_code"] == "gone"
         after = DeliveryState.QUEUED
-        columns |= {"refused": None, **({"imported": None, "place": None} if is_gone else {})}
+        columns |= {"refused": None, **({"imported": None, "place": None, "verified_at": None} if is_gone else {})}
     is_held = row["state"] == CaptureState.HELD
     if row["lease_token"] is not None or not (is_held or _is_open(table, after)):
         return False

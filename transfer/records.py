@@ -275,7 +275,7 @@ class Rerouted:
     project: str
     subject: str
     session: str
-    why: str
+    said: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +337,8 @@ class Archived:
     experiment: str
     place: str
     said: str
+    imported: Mapping[str, int] | None = None
+    """What it was seen to hold that the relay did not send, as `DicomDelivery.imported`."""
 
 
 Result = (

@@ -143,7 +143,7 @@ def route_of(
     return (), tuple(said or ["there is no [[route]] at all"])
 
 
-def route_to(routes: Sequence[Route], destination: str, project: str) -> Route:
+def _route_to(routes: Sequence[Route], destination: str, project: str) -> Route:
     """Return the first route that may lead there: its filters and profile hold for what a person assigns, too."""
     for route in routes:
         if destination in route.destinations and (
@@ -151,6 +151,28 @@ def route_to(routes: Sequence[Route], destination: str, project: str) -> Route:
         ):
             return route
     return Route(destinations=(destination,), project=project)
+
+
+def target_to(  # noqa: PLR0913 -- the parts of an address
+    routes: Sequence[Route],
+    study: Study,
+    *,
+    destination: str,
+    project: str,
+    subject: str | None = None,
+    session: str | None = None,
+) -> Target:
+    """Return the target that a person means who names a project; labels left out are as the route there makes them."""
+    route = _route_to(routes, destination, project)
+    usual = _labels(route, study, route_hints(study) if route.use_hints else {})
+    return Target(
+        destination=destination,
+        project=project,
+        subject=subject or usual[0],
+        session=session or usual[1],
+        route=route,
+        why="said by a person",
+    )
 
 
 def _project(  # noqa: PLR0911 -- one return a reason

@@ -45,6 +45,14 @@ def test_what_leaves_of_a_patient_stands_beside_the_archive_s_scripts(tmp_path):
     assert "allowed by A. Person on 2026-01-31" in allowed["privacy of DEMO in central"]["said"]
 
 
+def test_a_route_with_a_profile_that_is_not_there_is_wrong(tmp_path, sandbox):
+    config = Relay(folder=tmp_path, urls={"central": sandbox.url}, port=free_port()).write()
+    config.write_text(config.read_text().replace("[[route]]", '[[route]]\ndeidentify = "strict"'))
+    code, found = findings(config)
+    assert code == 1
+    assert "it sends nothing" in found["route 1"]["said"]
+
+
 def test_a_running_listener_answers_the_check(tmp_path, sandbox):
     relay = Relay(folder=tmp_path, urls={"central": sandbox.url}, port=free_port())
     with relay.running():

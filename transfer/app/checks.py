@@ -202,5 +202,9 @@ def _wishes(box: Box) -> Iterator[Finding]:
     config = box.config
     if not config.rule:
         yield Finding("rules", is_right=True, said="none: files are inventoried, nothing is captured")
+    for number, route in enumerate(config.route, start=1):
+        if route.deidentify is not None:
+            said = f"wants the de-identification profile {route.deidentify!r}, and there is none: it sends nothing"
+            yield Finding(f"route {number}", is_right=False, said=said)
     if not config.route:
         yield Finding("routes", is_right=False, said="none: received DICOM stays in the spool; add a [[route]]")

@@ -29,10 +29,11 @@ from transfer.engine import Engine, Feed, Stage, Way
 from transfer.feeds.find import find
 from transfer.feeds.place import Placing
 from transfer.feeds.recheck import recheck
+from transfer.feeds.reconcile import Reconciling
 from transfer.feeds.rejoin import Rejoining
 from transfer.feeds.report import report
 from transfer.feeds.sample import sample
-from transfer.feeds.sweep import sweep
+from transfer.feeds.sweep import sweep, sweep_images
 from transfer.feeds.tell import tell
 from transfer.inbox import CatalogInbox
 
@@ -86,7 +87,7 @@ class Box:
                 archive.believe(partial(facts_of, self.database, name, clock=self.clock))
         return built
 
-    def _raw_only(self) -> set[str]:
+    def raw_only(self) -> set[str]:
         """Return the destinations that take no images, without signing in to any."""
         kinds = {name: plugin.build for name, plugin in plugins(destinations).items()}
         return {
@@ -130,7 +131,7 @@ class Box:
         """
         self._claim("listener")
         relay = self.config.relay
-        built, raw_only = [], self._raw_only()
+        built, raw_only = [], self.raw_only()
         for number, settings in enumerate(self.config.dicom):
             inbox = CatalogInbox(
                 self.database,
@@ -212,7 +213,15 @@ class Box:
                 Rejoining(database=self.database, clock=self.clock, quiet_s=self.config.quiet_s),
             ),
             Feed("sweep", _SWEEP_S, _bound(sweep, spool=self.config.relay.spool, database=self.database)),
+            *self._feeds_of_images(),
         ]
+
+    def _feeds_of_images(self) -> list[Feed]:
+        relay, quiet_s = self.config.relay, self.config.quiet_s
+        look = Reconciling(database=self.database, clock=self.clock, routes=self.config.route, quiet_s=quiet_s)
+        kept = {"machine": relay.name, "keep_s": relay.keep_images_s}
+        free = _bound(sweep_images, database=self.database, clock=self.clock, **kept)
+        return [Feed("reconcile", _SWEEP_S, look), Feed("sweep images", _SWEEP_S, free)]
 
 
 def _bound(function: Callable[..., object], *args: object, **kwargs: object) -> Callable[[], None]:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, and_, insert, select, update
 
 from dicom.join import index_keys
 from dicom.records import Instance, Series, Study
+from kspace.errors import SpoolError
 from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
@@ -165,6 +166,8 @@ def _instance(connection: Connection, arrival: Arrival, series_id: int, at: date
     if (same := known.get(arrival.sha256)) is not None:
         if same.freed_at is None:
             return Seen.SAME
+        if not arrival.path.exists():  # freed between its arrival and now
+            raise SpoolError("A received image was freed as it came again; it was not taken. Send it once more.")
         # It was freed and lies here again: it is looked for in the archive once more before it may go again.
         again = {"freed_at": None, "received_at": at, "path": str(arrival.path)}
         connection.execute(update(tables.instance).where(i.id == same.id).values(again))

@@ -135,9 +135,10 @@ def alerts(connection: Connection, *, open_only: bool = True) -> list[Row]:
 
 
 def counts(connection: Connection) -> dict[str, dict[str, int]]:
-    """Return how many captures and deliveries of each kind stand in each state."""
-    c, d = tables.capture.c, tables.delivery.c
-    result: dict[str, dict[str, int]] = {"capture": {}, "raw": {}, "dicom": {}}
+    """Return how many captures and deliveries stand in each state, and how many images are here or were freed."""
+    c, d, i = tables.capture.c, tables.delivery.c, tables.instance.c
+    here, freed = connection.execute(select(func.count(i.id) - func.count(i.freed_at), func.count(i.freed_at))).one()
+    result: dict[str, dict[str, int]] = {"capture": {}, "raw": {}, "dicom": {}, "image": {"here": here, "freed": freed}}
     for state, number in connection.execute(select(c.state, func.count()).group_by(c.state)):
         result["capture"][state] = number
     for kind, state, number in connection.execute(select(d.kind, d.state, func.count()).group_by(d.kind, d.state)):

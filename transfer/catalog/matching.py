@@ -89,6 +89,27 @@ def withdraw(connection: Connection, capture_id: int, *, why: str, actor: str, a
         )
 
 
+def plan_anew(connection: Connection, study_id: int, *, actor: str, at: datetime) -> None:
+    """Let the captures of a study be planned once more, since its images go elsewhere: another project decides."""
+    c, d = tables.capture.c, tables.delivery.c
+    of_study = select(d.capture_id).where(d.kind == "raw", d.study_id == study_id)
+    planned = c.id.in_(of_study) & c.state.in_([CaptureState.PLANNED, CaptureState.DELIVERED])
+    for row in connection.execute(select(c.id, c.state).where(planned)).all():
+        withdraw(connection, row.id, why="The study goes elsewhere.", actor=actor, at=at)
+        values = {"state": CaptureState.MATCHED, "since_at": at, "due_at": at, "reason": "Its study goes elsewhere."}
+        connection.execute(update(tables.capture).where(c.id == row.id).values(values))
+        note(
+            connection,
+            at=at,
+            actor=actor,
+            subject="capture",
+            subject_id=row.id,
+            verb="capture.planned anew",
+            before=row.state,
+            after=CaptureState.MATCHED,
+        )
+
+
 def move(  # noqa: PLR0913 -- the facts of the act
     connection: Connection, row: RowMapping, state: CaptureState, *, verb: str, reason: str, actor: str, at: datetime
 ) -> None:

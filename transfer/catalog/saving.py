@@ -2,14 +2,14 @@
 
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from functools import partial, singledispatch
+from functools import singledispatch
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from kspace.records import Audit, Measurement, Part
 from transfer.catalog import documents, tables
-from transfer.catalog.matching import record_decision
+from transfer.catalog.matching import plan_anew, record_decision
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
 from transfer.catalog.probes import set_body_limit
 from transfer.records import (
@@ -150,21 +150,19 @@ def _(result: Sent, connection: Connection, row: RowMapping, at: datetime) -> Co
 
 
 @save.register
-def _(result: Imported, connection: Connection, row: RowMapping, at: datetime) -> Columns:
-    tell = partial(note, connection, at=at, actor=RELAY, subject="delivery", subject_id=row["id"])
-    tell(verb="delivery.imported", detail=result.said)
+def _(result: Imported, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
     columns = {"place": result.place, "imported": dict(result.imported), "refused": dict(result.refused)}
     return {**columns, "reason": result.said, "failures": row["failures"]}
 
 
 @save.register
 def _(result: Rerouted, connection: Connection, row: RowMapping, at: datetime) -> Columns:
-    tell = partial(note, connection, at=at, actor=RELAY, subject="delivery", subject_id=row["id"])
-    tell(verb="delivery.routed", detail=f"{result.project}: {result.why}")
     alone = tables.target  # raw data go where the images go, also to archives that take no images
     connection.execute(update(alone).where(alone.c.study_id == row["study_id"]).values(project=result.project))
+    if result.project != row["project"]:
+        plan_anew(connection, row["study_id"], actor=RELAY, at=at)
     labels = {"project": result.project, "subject": result.subject, "session": result.session}
-    return {**labels, "reason": f"Goes to project {result.project}: {result.why}."}
+    return {**labels, "reason": result.said}
 
 
 @save.register
@@ -217,6 +215,8 @@ def _(result: Archived, connection: Connection, row: RowMapping, at: datetime) -
         clear_alert(connection, key=key, at=at)
     clear_alert(connection, key=f"waiting:{row['id']}", at=at)
     columns = {"experiment": result.experiment, "place": result.place, "verified_at": at, "reason": result.said}
+    if result.imported is not None:
+        columns["imported"] = dict(result.imported)
     return {**columns, "doubted": None, "due_at": at + _NOT_BY_ITSELF}
 
 

@@ -130,7 +130,9 @@ class Store:
                     self._hold(connection, table, row, f"Sent {MAX_FAILURES} times in vain: {reason}", "not_held", now)
                 case Done(result):
                     columns = save(result, connection, row, now)
-                    self._move(connection, table, row, result.state, columns, now, detail=claim.stage)
+                    self._move(
+                        connection, table, row, result.state, columns, now, detail=getattr(result, "said", claim.stage)
+                    )
                     self._end_pauses(connection, claim, row, now)
                 case Later(reason, after_s):
                     is_woken = row["due_at"] != claim.due_at  # what it waits for came while the stage was running

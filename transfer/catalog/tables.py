@@ -133,6 +133,7 @@ series = Table(
     Column("serial", String(64)),
     Column("document", JSON, nullable=False),
     Column("told", JSON, nullable=False),
+    Index("ix_series_protocol", "serial", "protocol"),
 )
 """``told`` is what the series' first instance says of the study: series that disagree must not go the same way."""
 

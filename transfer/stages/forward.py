@@ -136,4 +136,4 @@ def _rerouted(target: Target, delivery: DicomDelivery) -> Outcome:
             "route",
         )
     labels = {"project": target.project, "subject": target.subject, "session": target.session}
-    return Done(Rerouted(**labels, why=target.why))
+    return Done(Rerouted(**labels, said=f"Goes to project {target.project}: {target.why}."))

@@ -36,5 +36,6 @@ def observe(delivery: DicomDelivery, *, archive: DicomArchive, clock: Clock, pro
     if lacking := len(proof.missing) + len(proof.altered):
         said = f"The archive's session {experiment} does not show {lacking} images as they were received."
         return Later(said, _READ_AGAIN_S)
+    last = {one.series_uid: one.id for one in delivery.instances}
     said = f"{len(delivery.instances)} images, brought there by another path, verified."
-    return Done(Archived(experiment, f"/data/experiments/{experiment}", said))
+    return Done(Archived(experiment, f"/data/experiments/{experiment}", said, last))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dicom.expressions import completed
 from kspace.errors import KspaceError, Retry
 from transfer.records import DicomDelivery, StoredInstance
-from transfer.routing import Route, Target, route_of, route_to
+from transfer.routing import Route, Target, route_of, target_to
 
 
 class Astray(KspaceError):
@@ -36,7 +36,8 @@ def sort_out(delivery: DicomDelivery, routes: Sequence[Route]) -> Sorting:
         Astray: the routes lead nowhere, or the series of the study lead to different places.
     """
     target = _target(delivery, routes) if delivery.assigned_by is None else None
-    route = target.route if target else route_to(routes, delivery.destination, delivery.project)
+    said = target or target_to(routes, delivery.study, destination=delivery.destination, project=delivery.project)
+    route = said.route
     kept = {uid for uid, head in delivery.heads.items() if route.refusal(head.study, head.series)}
     piles: dict[str, list[StoredInstance]] = {"unsent": [], "sent": [], "refused": [], "filtered": []}
     for one in delivery.instances:

@@ -111,12 +111,13 @@ class Lane:
     def __post_init__(self) -> None:
         self.store, self.stages = self.box.store(), self.box.stages({})
 
-    def receive(self, *paths: Path, called: str = "KSPACE") -> None:
-        """Take over files as the listener does."""
+    def receive(self, *paths: Path, called: str = "KSPACE", is_lost: bool = False) -> None:
+        """Take over files as the listener does; ``is_lost``: somebody removes each before its row is written."""
         for path in paths:
             study, series, instance = describe(path)
             spooled = self.folder / "relay/spool/dicom" / f"{instance.sop_uid}-{path.stat().st_mtime_ns}.dcm"
-            copyfile(path, spooled)
+            if not is_lost:
+                copyfile(path, spooled)
             arrival = Arrival(
                 study=study, series=series, instance=instance, path=spooled, size=path.stat().st_size,
                 sha256=str(hash(path.read_bytes())), called_ae=called, calling_ae="MR",

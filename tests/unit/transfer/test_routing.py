@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from dicom.expressions import completed
 from dicom.records import Series, Study
-from transfer.routing import Route, route_of, route_to, targets
+from transfer.routing import Route, route_of, target_to, targets
 
 STUDY = Study(
     study_uid="1.2.3.4", date="20260105", time="093000.123", patient_id="Doe^J 1/2", accession="A.7",
@@ -215,6 +215,17 @@ def test_the_first_series_filter_that_fits_decides():
 def test_what_a_person_assigns_keeps_the_filters_and_the_profile_of_the_way_there():
     strict = Route(destinations=("a", "b"), project="heart", deidentify="strict")
     named = Route(destinations=("a",), projects=("brain", "lung"), archive=False)
-    assert route_to((strict, named), "b", "heart") is strict
-    assert route_to((strict, named), "a", "lung") is named
-    assert route_to((strict, named), "b", "lung") == Route(destinations=("b",), project="lung")
+    assert _way("b", "heart", strict, named) is strict
+    assert _way("a", "lung", strict, named) is named
+    assert _way("b", "lung", strict, named) == Route(destinations=("b",), project="lung")
+
+
+def _way(destination, project, *routes):
+    return target_to(routes, SILENT, destination=destination, project=project).route
+
+
+def test_labels_that_a_person_leaves_out_are_as_the_route_there_makes_them():
+    routes = (Route(destinations=("a",), project="heart", subject="s_{AccessionNumber}"),)
+    target = target_to(routes, STUDY, destination="a", project="heart", session="mine")
+    assert (target.subject, target.session) == ("s01", "mine")
+    assert target_to(routes, SILENT, destination="a", project="heart").subject == "s_A_7"

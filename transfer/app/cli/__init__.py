@@ -6,6 +6,7 @@ import typer
 
 from kspace.errors import KspaceError
 from transfer.app.cli import (
+    assign,
     check,
     demo,
     hold,
@@ -15,11 +16,13 @@ from transfer.app.cli import (
     receipt,
     restore,
     retry,
+    route,
     sandbox,
     serve,
     sessions,
     show,
     status,
+    study,
     verify,
 )
 
@@ -39,6 +42,9 @@ app.command("status")(status.status)
 app.command("show")(show.show)
 app.command("sessions")(sessions.sessions)
 app.command("session")(sessions.session)
+app.command("study")(study.study)
+app.command("assign")(assign.assign)
+app.command("route")(route.route)
 app.command("review")(link.review)
 app.command("link")(link.link)
 app.command("unlink")(link.unlink)

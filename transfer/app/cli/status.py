@@ -37,6 +37,11 @@ def status(
         console.print(f"Destination {name}: {said}", highlight=False, soft_wrap=True)
     summary = ", ".join(f"{n} {s}" for s, n in sorted(counts["capture"].items())) or "nothing yet"
     console.print(f"Captures: {summary}", highlight=False)
+    if counts["image"]["here"] or counts["image"]["freed"]:
+        said = ", ".join(f"{n} {s}" for s, n in sorted(counts["dicom"].items())) or "no route for any"
+        kept, freed = counts["image"]["here"], counts["image"]["freed"]
+        freed_too = f", {freed:,} freed after the proof" if freed else ""
+        console.print(f"Studies: {said}; {kept:,} images here{freed_too}. See `kspace study`.", highlight=False)
     table = Table("ID", "File", "Protocol", "State", "Why")
     for row in captures:
         name = f"{row['scanner']}: {row['path']}"

@@ -148,6 +148,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("series_uid", name=op.f("uq_series_series_uid")),
     )
     op.create_index(op.f("ix_series_study_id"), "series", ["study_id"], unique=False)
+    op.create_index("ix_series_protocol", "series", ["serial", "protocol"], unique=False)
     op.create_table(
         "decision",
         sa.Column("id", sa.Integer(), nullable=False),
