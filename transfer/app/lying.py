@@ -37,13 +37,15 @@ def in_session(box: Box, *, project: str, session: str, scan: str | None, source
         except Missing as error:
             unknown = error
             continue
-        found = [
-            Lying(destination=name, archive=archive, place=place, folder=folder, is_whole=is_whole)
-            for place in places
-            for folder, is_whole in folders(archive.listing(place)).items()
-        ]
+        found: dict[str, Lying] = {}
+        for place in places:
+            for folder, is_whole in folders(archive.listing(place)).items():
+                if is_whole or folder not in found:  # one and the same capture may lie at two places, after a new link
+                    found[folder] = Lying(
+                        destination=name, archive=archive, place=place, folder=folder, is_whole=is_whole
+                    )
         if found:
-            return found
+            return list(found.values())
     where = " or ".join(archives)
     raise unknown or NotFound(f"{where} has the session, but no raw data of the relay's in it.")
 

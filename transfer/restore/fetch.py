@@ -117,6 +117,7 @@ def _fetch(job: Job, counted: _Counted, *, stop: threading.Event) -> Damage | No
             job.work.partial.write(at, raw)
             digest.update(raw)
             counted.add(len(raw))
+            del raw  # before the next chunk is read: this and its stored bytes are what a thread costs
             if stop.is_set():
                 return None
     if bad:
@@ -129,11 +130,12 @@ class _Reader:
     """Gives a stream of blocks in the lengths that are asked for; less only at its end."""
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks, self._held = blocks, bytearray()
+        self._blocks, self._rest = blocks, b""
 
     def __call__(self, size: int) -> bytes:
-        while len(self._held) < size and (block := next(self._blocks, None)) is not None:
-            self._held += block
-        piece = bytes(memoryview(self._held)[:size])
-        del self._held[:size]
-        return piece
+        found, left = [], size
+        while left and (block := self._rest or next(self._blocks, b"")):
+            found.append(block[:left])
+            self._rest = block[left:]
+            left -= len(found[-1])
+        return b"".join(found)

@@ -35,6 +35,20 @@ def test_a_place_is_below_the_scan_of_the_series_or_below_the_session(connect, s
     assert archive.open_place(project="P", experiment=session, series_uid=None) == at_session
 
 
+def test_places_are_found_by_what_the_archive_calls_them_and_nothing_is_made(connect, session, place):
+    archive = connect()
+    assert archive.places(project="P", session=session, scan=None) == [place]
+    assert archive.places(project="P", session=session, scan="5") == [place]
+    at_session = archive.open_place(project="P", experiment=session, series_uid=None)
+    assert archive.places(project="P", session=session, scan=None) == [at_session, place]
+    assert archive.places(project="P", session=session, scan="5") == [place]
+    with pytest.raises(Missing, match="no scan 6; it has: 5"):
+        archive.places(project="P", session=session, scan="6")
+    for unknown in ({"project": "P", "session": "NOPE"}, {"project": "Q", "session": session}):
+        with pytest.raises(Missing):
+            archive.places(**unknown, scan=None)
+
+
 PROBED = {"digest": True, "refresh_fills": True, "refresh_recomputes": True}
 """What a probe finds on an XNAT as it normally is."""
 

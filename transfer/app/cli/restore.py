@@ -1,6 +1,8 @@
 """`kspace restore`: original files back from an archive, also without the catalog that sent them."""
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -90,7 +92,26 @@ class _Wished:
 
 def _run(wishes: list[Wish], *, source: str, at_once: int) -> int:
     """Restore with a progress bar on a terminal and a line for each file; return the exit code."""
-    code = 0
+    failed: list[KspaceError] = []
+    try:
+        with _bar(source) as (bar, show):
+            for ended in restore_all(wishes, at_once=at_once, progress=show):
+                if ended.error is None:
+                    bar.console.print(ended.said, markup=False, highlight=False, soft_wrap=True)
+                else:
+                    failed.append(ended.error)
+    except KeyboardInterrupt:
+        raise Stopped("Stopped. What was proved is kept; the same command goes on from it.") from None
+    finally:
+        for error in failed[: len(wishes) - 1]:
+            typer.echo(str(error), err=True)
+    if failed and len(failed) == len(wishes):
+        raise failed[-1]
+    return failed[-1].exit_code if failed else 0
+
+
+@contextmanager
+def _bar(source: str) -> Iterator[tuple[Progress, Callable[[Wish, int, int], None]]]:
     tasks: dict[str, TaskID] = {}
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
@@ -100,15 +121,7 @@ def _run(wishes: list[Wish], *, source: str, at_once: int) -> int:
                 tasks[wish.folder] = bar.add_task(f"{wish.folder} from {source}", total=of)
             bar.update(tasks[wish.folder], completed=done)
 
-        try:
-            for ended in restore_all(wishes, at_once=at_once, progress=show):
-                if ended.error and len(wishes) == 1:
-                    raise ended.error
-                typer.echo(ended.said, err=ended.error is not None)
-                code = ended.error.exit_code if ended.error else code
-        except KeyboardInterrupt:
-            raise Stopped("Stopped. What was proved is kept; the same command goes on from it.") from None
-    return code
+        yield bar, show
 
 
 def _only(given: str | None) -> str | int | None:

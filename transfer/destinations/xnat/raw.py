@@ -11,7 +11,7 @@ from transfer.destinations.errors import Missing, NotHeld
 from transfer.destinations.proving import prove_each
 from transfer.destinations.xnat.client import XnatClient, XnatSettings
 
-_CONFLICT = 409
+_NOT_FOUND, _CONFLICT = 404, 409
 _JSON = {"format": "json"}
 
 
@@ -58,7 +58,10 @@ class XnatRaw:
         The experiment is asked for first, as in `open_place`; then each scan for its resources.
         """
         path = f"/data/projects/{quote(project, safe='')}/experiments/{quote(session, safe='')}"
-        item = self._client.request("GET", path, params=_JSON).json()["items"][0]
+        answer = self._client.request("GET", path, accept=(200, _NOT_FOUND), params=_JSON)
+        if answer.status_code == _NOT_FOUND:
+            raise Missing(f"{self._settings.name} has no such session in that project, or hides it from the relay.")
+        item = answer.json()["items"][0]
         base = f"/data/experiments/{item['data_fields']['ID']}"
         scans = [found["ID"] for found in scans_of(item)]
         if scan is not None and scan not in scans:
