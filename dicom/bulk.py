@@ -1,6 +1,7 @@
 """The digest of what must survive every rewriting of a DICOM header: the image itself."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
@@ -22,11 +23,12 @@ class Bulk(NamedTuple):
     """One instance as an archive must still show it: who it is, and what is in it."""
 
     sop_uid: str
+    series_uid: str
     series_number: str
     digest: str
 
 
-def bulk_of(path: Path) -> Bulk:
+def bulk_of(source: Path | BinaryIO) -> Bulk:
     """Return an instance's identity and the SHA-256 over its bulk data elements' values.
 
     Archives rewrite headers (file meta information, anonymisation); these values they leave alone. Objects without
@@ -35,20 +37,23 @@ def bulk_of(path: Path) -> Bulk:
     Raises:
         pydicom.errors.InvalidDicomError: this is no DICOM file.
     """
-    dataset = pydicom.dcmread(path, defer_size=_DEFER_BYTES)
-    if dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        dataset = pydicom.dcmread(path)  # positions are those of the inflated bytes, so nothing can be put off
-    digest = sha256()
-    with path.open("rb") as handle:
+    with source.open("rb") if isinstance(source, Path) else nullcontext(source) as handle:
+        handle.seek(0)
+        dataset = pydicom.dcmread(handle, defer_size=_DEFER_BYTES)
+        if dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            handle.seek(0)  # positions are those of the inflated bytes, so nothing can be put off
+            dataset = pydicom.dcmread(handle)
+        digest = sha256()
         for keyword in _BULK:
             if keyword in dataset:
                 for block in _blocks(handle, dataset, keyword):
                     digest.update(block)
-    return Bulk(str(dataset.SOPInstanceUID), str(dataset.get("SeriesNumber") or ""), digest.hexdigest())
+    number = str(dataset.get("SeriesNumber") or "")
+    return Bulk(str(dataset.SOPInstanceUID), str(dataset.SeriesInstanceUID), number, digest.hexdigest())
 
 
 def _blocks(handle: BinaryIO, dataset: FileDataset, keyword: str) -> Iterator[bytes]:
-    element: Any = dataset.get_item(keyword)
+    element: Any = dataset.get_item(keyword, keep_deferred=True)
     if not isinstance(element, RawDataElement) or element.value is not None:
         if isinstance(element.value, bytes):
             yield element.value

@@ -74,6 +74,8 @@ class RawDelivery:
     experiment: str | None
     """The archive's id of the session, once its DICOM is there."""
     place: str | None
+    alias: str | None = None
+    """What the archive calls the series, where its scripts changed UIDs."""
     doubted: frozenset[str] = frozenset()
     """Files that the archive did not prove, whatever its list says: they are sent again."""
 
@@ -337,6 +339,8 @@ class Archived:
     experiment: str
     place: str
     said: str
+    aliases: Mapping[str, str]
+    """What it calls a series, by our UID of it, where its scripts changed that."""
     imported: Mapping[str, int] | None = None
     """What it was seen to hold that the relay did not send, as `DicomDelivery.imported`."""
 

@@ -139,12 +139,17 @@ def _of_images(
         "confirm": lambda delivery, progress: confirm(
             delivery,
             archive=_known(archives, delivery.destination),
+            spool=config.relay.spool,
             routes=config.route,
             clock=clock,
             progress=progress,
         ),
         "observe": lambda delivery, progress: observe(
-            delivery, archive=_known(archives, delivery.destination), clock=clock, progress=progress
+            delivery,
+            archive=_known(archives, delivery.destination),
+            spool=config.relay.spool,
+            clock=clock,
+            progress=progress,
         ),
     }
 

@@ -66,23 +66,26 @@ def _raw(connection: Connection, row: RowMapping) -> RawDelivery:
     parts = connection.execute(select(tables.part).where(p.delivery_id == row["id"]).order_by(p.number)).mappings()
     d = tables.delivery.c
     # A session that more DICOM has arrived for has no scan yet for the series of it: it counts once it is whole again.
-    experiment = connection.execute(
-        select(d.experiment).where(
+    images = connection.execute(
+        select(d.experiment, d.aliases).where(
             d.kind == "dicom",
             d.study_id == row["study_id"],
             d.destination == row["destination"],
             d.state == DeliveryState.VERIFIED,
         )
-    ).scalar()
+    ).first()
+    capture = load_capture(connection, row["capture_id"])
+    series = capture.match.series_uid if capture.match else None
     return RawDelivery(
         id=row["id"],
         state=DeliveryState(row["state"]),
         destination=row["destination"],
         project=row["project"],
-        capture=load_capture(connection, row["capture_id"]),
+        capture=capture,
         parts=tuple(Part(**{k: r[k] for k in ("number", "name", "offset", "size", "md5", "sha256")}) for r in parts),
-        experiment=experiment,
+        experiment=images.experiment if images else None,
         place=row["place"],
+        alias=(images.aliases or {}).get(series) if images else None,
         doubted=frozenset(row["doubted"] or ()),
     )
 

@@ -217,7 +217,9 @@ def _(result: Archived, connection: Connection, row: RowMapping, at: datetime) -
     columns = {"experiment": result.experiment, "place": result.place, "verified_at": at, "reason": result.said}
     if result.imported is not None:
         columns["imported"] = dict(result.imported)
-    return {**columns, "doubted": None, "due_at": at + _NOT_BY_ITSELF}
+    # What was freed here is not looked for again: what it is called there stays known.
+    aliases = {**(row["aliases"] or {}), **result.aliases}
+    return {**columns, "aliases": aliases or None, "doubted": None, "due_at": at + _NOT_BY_ITSELF}
 
 
 @save.register

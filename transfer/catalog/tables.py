@@ -271,6 +271,7 @@ delivery = Table(
     Column("doubted", JSON),
     Column("imported", JSON),
     Column("refused", JSON),
+    Column("aliases", JSON),
     Column("assigned_by", String(64)),
     UniqueConstraint("capture_id", "study_id", "destination"),
     *_leases("delivery"),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from dicom.bulk import Bulk
@@ -66,8 +67,8 @@ class DicomArchive(Protocol):
     def sop_uids(self, experiment: str) -> frozenset[str]:
         """Return the SOP Instance UIDs the archive's own catalogs list for a session."""
 
-    def images(self, experiment: str) -> Iterator[Bulk]:
-        """Read every image of a session back and yield what it shows."""
+    def images(self, experiment: str, *, scratch: Path) -> Iterator[Bulk]:
+        """Read every image of a session back and yield what it shows; each lies in the folder ``scratch`` meanwhile."""
 
     def scripts(self, project: str) -> tuple[bool, bool]:
         """Return whether the archive as a whole, and whether the project, anonymise images on their way in."""

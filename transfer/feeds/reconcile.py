@@ -43,6 +43,7 @@ class Reconciling:
             for study in found:
                 self._judge(connection, study, now)
             _remind(connection, now)
+            _forget_routed(connection, now)
         self._looked_at = now
 
     def _judge(self, connection: Connection, study: Row, now: datetime) -> None:
@@ -80,6 +81,18 @@ def _told(connection: Connection, prefix: str) -> list[int]:
     a = tables.alert.c
     keys = connection.execute(select(a.key).where(a.cleared_at.is_(None), a.key.startswith(prefix))).scalars().all()
     return [int(key.removeprefix(prefix)) for key in keys]
+
+
+def _forget_routed(connection: Connection, now: datetime) -> None:
+    """Clear what was told when a study came that no route fitted, once all that came the same way have a place."""
+    s, d, t = tables.study.c, tables.delivery.c, tables.target.c
+    placed = select(d.study_id).where(d.kind == "dicom").union(select(t.study_id))
+    homeless = set(connection.execute(select(s.called_ae).where(s.id.not_in(placed)).distinct()).scalars())
+    a = tables.alert.c
+    keys = connection.execute(select(a.key).where(a.cleared_at.is_(None), a.key.startswith("route:"))).scalars().all()
+    for key in keys:
+        if key.removeprefix("route:") not in homeless:
+            clear_alert(connection, key=key, at=now)
 
 
 def _remind(connection: Connection, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 from kspace.clock import Clock
 from transfer.destinations.imaging import DicomArchive, Stand, Whereabouts
@@ -28,10 +29,11 @@ _GAP_S = 600.0
 """Between leaving the prearchive and being found in the archive a session is nowhere for a while."""
 
 
-def confirm(
+def confirm(  # noqa: PLR0913 -- the ports
     delivery: DicomDelivery,
     *,
     archive: DicomArchive,
+    spool: Path,
     routes: Sequence[Route],
     clock: Clock,
     progress: Callable[[], None],
@@ -50,7 +52,7 @@ def confirm(
     there = archive.follow(delivery.place or "", labels_of(delivery))
     if there.stand is not Stand.ARCHIVED:
         return _elsewhere(delivery, there, clock)
-    proof = prove(found.sent, archive.images(there.experiment), progress=progress)
+    proof = prove(found.sent, archive.images(there.experiment, scratch=spool), progress=progress)
     if proof.altered:
         return Held(
             f"The archive's session {there.experiment} shows other pixels for {_count(proof.altered)} than were "
@@ -60,7 +62,8 @@ def confirm(
         )
     if proof.missing:
         return _lacking(delivery, proof, there.experiment)
-    return Done(Archived(there.experiment, f"/data/experiments/{there.experiment}", _summary(found, proof)))
+    place = f"/data/experiments/{there.experiment}"
+    return Done(Archived(there.experiment, place, _summary(found, proof), proof.aliases))
 
 
 def _elsewhere(delivery: DicomDelivery, there: Whereabouts, clock: Clock) -> Outcome:

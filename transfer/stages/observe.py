@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 from kspace.clock import Clock
 from transfer.destinations.imaging import DicomArchive
@@ -14,7 +15,9 @@ _READ_AGAIN_S = 1800.0
 """Reading a whole session back costs the archive something."""
 
 
-def observe(delivery: DicomDelivery, *, archive: DicomArchive, clock: Clock, progress: Callable[[], None]) -> Outcome:
+def observe(
+    delivery: DicomDelivery, *, archive: DicomArchive, spool: Path, clock: Clock, progress: Callable[[], None]
+) -> Outcome:
     """Look for the session by the study's UID, then by its routed label with date and scanner; send nothing.
 
     Raises:
@@ -32,10 +35,10 @@ def observe(delivery: DicomDelivery, *, archive: DicomArchive, clock: Clock, pro
     if held < len(delivery.instances):
         said = f"The archive's session {experiment} lists {held} of {len(delivery.instances)} images so far, for {age}."
         return Later(said, _ASK_AGAIN_S)
-    proof = prove(delivery.instances, archive.images(experiment), progress=progress)
+    proof = prove(delivery.instances, archive.images(experiment, scratch=spool), progress=progress)
     if lacking := len(proof.missing) + len(proof.altered):
         said = f"The archive's session {experiment} does not show {lacking} images as they were received."
         return Later(said, _READ_AGAIN_S)
     last = {one.series_uid: one.id for one in delivery.instances}
     said = f"{len(delivery.instances)} images, brought there by another path, verified."
-    return Done(Archived(experiment, f"/data/experiments/{experiment}", said, last))
+    return Done(Archived(experiment, f"/data/experiments/{experiment}", said, proof.aliases, last))

@@ -1,7 +1,7 @@
 """What an archive shows of the images it was sent, against the images as they were received. Pure but for reading."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dicom.bulk import Bulk, bulk_of
@@ -15,6 +15,8 @@ class Proof:
     missing: tuple[StoredInstance, ...]
     altered: tuple[StoredInstance, ...]
     by_content: int
+    aliases: Mapping[str, str]
+    """What the archive calls a series, by our UID of it, where its scripts changed that."""
 
 
 def prove(instances: Sequence[StoredInstance], shown: Iterable[Bulk], *, progress: Callable[[], None]) -> Proof:
@@ -27,7 +29,11 @@ def prove(instances: Sequence[StoredInstance], shown: Iterable[Bulk], *, progres
         by_uid[bulk.sop_uid] = bulk
         progress()
     ours = {one.instance.sop_uid for one in instances}
-    others = Counter((b.series_number, b.digest) for uid, b in by_uid.items() if uid not in ours)
+    others: dict[tuple[str, str], list[Bulk]] = defaultdict(list)
+    for bulk in by_uid.values():
+        if bulk.sop_uid not in ours:
+            others[bulk.series_number, bulk.digest].append(bulk)
+    found: dict[str, set[str]] = defaultdict(set)
     missing: list[StoredInstance] = []
     altered: list[StoredInstance] = []
     by_content = 0
@@ -37,9 +43,10 @@ def prove(instances: Sequence[StoredInstance], shown: Iterable[Bulk], *, progres
         there = by_uid.get(one.instance.sop_uid)
         if there is not None:
             altered += [one] * (there.digest != here.digest)
-        elif others[here.series_number, here.digest]:
-            others[here.series_number, here.digest] -= 1
+        elif alike := others[here.series_number, here.digest]:
+            found[one.series_uid].add(alike.pop().series_uid)
             by_content += 1
         else:
             missing.append(one)
-    return Proof(missing=tuple(missing), altered=tuple(altered), by_content=by_content)
+    aliases = {uid: next(iter(names)) for uid, names in found.items() if len(names) == 1}
+    return Proof(missing=tuple(missing), altered=tuple(altered), by_content=by_content, aliases=aliases)

@@ -53,7 +53,8 @@ def send(  # noqa: PLR0913 -- the ports
     session = delivery.experiment if isinstance(archive, DicomArchive) else session_name(match.study_uid)
     if session is None:
         return Later("Waits until the session's DICOM is in the archive.", 600.0)
-    place = archive.open_place(project=delivery.project, experiment=session, series_uid=match.series_uid)
+    series = delivery.alias or match.series_uid
+    place = archive.open_place(project=delivery.project, experiment=session, series_uid=series)
     files = files_of(delivery, spool=spool)
     there = _there(archive, place, files) - delivery.doubted
     for name, body in files.items():

@@ -60,8 +60,9 @@ def _blocks(paths: Sequence[Path], names: Sequence[str], progress: Callable[[], 
     listed, at = [], 0
     for path, name in zip(paths, names, strict=True):
         entry = ZipInfo(name)
+        entry.CRC = 0
         for block in _read(path):
-            entry.CRC = zlib.crc32(block, getattr(entry, "CRC", 0))
+            entry.CRC = zlib.crc32(block, entry.CRC)
             entry.file_size += len(block)
         entry.compress_size = entry.file_size
         entry.header_offset = at

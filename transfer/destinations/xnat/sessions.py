@@ -63,16 +63,16 @@ class XnatSessions:
         """Return the UIDs of the DICOM catalogs' entries (cat:dcmEntry)."""
         return frozenset(uid for scan in self._scans(experiment) for uid in self._entries(experiment, scan))
 
-    def images(self, experiment: str) -> Iterator[Bulk]:
+    def images(self, experiment: str, *, scratch: Path) -> Iterator[Bulk]:
         """Read every DICOM file back; XNAT rewrites headers, never pixels, unless a script of the site does."""
         for scan in self._scans(experiment):
             base = f"/data/experiments/{experiment}/scans/{quote(scan, safe='')}/resources/DICOM/files"
             for row in self._client.rows(base):
-                with tempfile.NamedTemporaryFile() as copy:
+                # Without a name on Linux, so that a crash leaves nothing behind.
+                with tempfile.TemporaryFile(dir=scratch) as copy:
                     with self._client.stream(f"{base}/{row['URI'].partition('/files/')[2]}") as blocks:
                         copy.writelines(blocks)
-                    copy.flush()
-                    yield bulk_of(Path(copy.name))
+                    yield bulk_of(copy)
 
     def import_zip(self, body: Body, labels: Labels) -> str | None:
         """Send a zip to the DICOM-zip importer, without a destination: it waits in the prearchive (Importer).

@@ -201,6 +201,7 @@ def upgrade() -> None:
         sa.Column("doubted", sa.JSON(), nullable=True),
         sa.Column("imported", sa.JSON(), nullable=True),
         sa.Column("refused", sa.JSON(), nullable=True),
+        sa.Column("aliases", sa.JSON(), nullable=True),
         sa.Column("assigned_by", sa.String(length=64), nullable=True),
         sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_delivery_capture_id")),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_delivery_study_id")),

@@ -1,0 +1,57 @@
+"""A zip made while it is sent: as long as it says, read by the strictest reader, and the same each time."""
+
+import io
+import zipfile
+
+import pytest
+
+from dicom.records import Instance
+from transfer.records import StoredInstance
+from transfer.sandbox import unzip
+from transfer.stages.zipping import TooLargeToZip, batch_of, zip_of
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Return a way to make files of given sizes, each of a series."""
+
+    def make(*sizes, series="1"):
+        found = []
+        for number, size in enumerate(sizes):
+            path = tmp_path / f"{series}-{number}"
+            path.write_bytes(bytes([number % 251]) * size)
+            instance = Instance(sop_uid=str(number), sop_class="1", transfer_syntax="1")
+            found.append(StoredInstance(id=number, instance=instance, series_uid=series, path=path, size=size))
+        return found
+
+    return make
+
+
+@pytest.mark.parametrize("sizes", [(5,), (0, 1, 70_000), (3 << 20, 2)])
+def test_it_is_what_it_says(stored, sizes):
+    told = []
+    instances = stored(*sizes)
+    body = zip_of(instances, progress=lambda: told.append(1))
+    data = b"".join(body.blocks())
+    assert len(data) == body.size
+    assert b"".join(body.blocks()) == data
+    assert len(told) == 2 * len(sizes)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [f"{n:06d}.dcm" for n in range(len(sizes))]
+    streamed = [content for _, content in unzip.entries(io.BytesIO(data))]
+    assert streamed == [one.path.read_bytes() for one in instances]
+
+
+def test_a_batch_is_of_one_series_and_fits_and_is_never_empty(stored):
+    first, second = stored(100, 100, 100), stored(50, series="2")
+    assert batch_of([*first, *second], most_bytes=10_000) == first
+    assert batch_of([*first, *second], most_bytes=250) == first[:2]
+    assert batch_of(first, most_bytes=1) == first[:1]
+
+
+def test_what_no_zip_can_hold_waits_for_a_person(stored):
+    (one,) = stored(1)
+    huge = StoredInstance(id=1, instance=one.instance, series_uid="1", path=one.path, size=1 << 32)
+    with pytest.raises(TooLargeToZip, match="larger than 4 GB"):
+        batch_of([huge], most_bytes=10)
