@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+import zstandard
+
 from kspace import codecs
 from kspace.codecs import Codec
 from kspace.errors import BadInput, SpoolError
@@ -21,6 +23,7 @@ from kspace.paths import sync_folder
 from kspace.records import Chunk
 from kspace.registry import plugins
 
+_AUTO, _PLAIN = "twx", "zstd"
 MAX_CHUNK_BYTES = 16 << 20
 """Of the source: enough for every codec's ratio, small enough for a small box (docs/design/container.md)."""
 
@@ -106,9 +109,13 @@ class PackedFile:
     def append(self, raw: bytes | bytearray | memoryview, *, codec: str) -> Chunk:
         """Encode, decode again, compare, write: only then the chunk counts.
 
+        ``codec`` "auto" takes the one that knows TWIX. Where that finds no readouts it gives a plain zstd frame, and
+        the chunk says so: whoever restores it by hand needs no more than `zstd`.
+
         Raises:
             SpoolError: the codec gave back other bytes, or the disk refused.
         """
+        codec = _AUTO if codec == "auto" else codec
         coder = self._coder(codec)
         stored = coder.encode(raw)
         if coder.decode(stored, raw_bytes=len(raw)) != raw:
@@ -117,7 +124,7 @@ class PackedFile:
             offset=self.stored_bytes,
             raw_bytes=len(raw),
             stored_bytes=len(stored),
-            codec=codec,
+            codec=_PLAIN if codec == _AUTO and stored.startswith(zstandard.FRAME_HEADER) else codec,
             sha256=sha256(stored).hexdigest(),
         )
         try:

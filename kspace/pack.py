@@ -20,7 +20,7 @@ def pack(  # noqa: PLR0913 -- the pass is one verb with one option
     *,
     size: int,
     target: Path,
-    codec: str = "zstd",
+    codec: str = "auto",
     chunk_bytes: int = MAX_CHUNK_BYTES,
     of: str = "",
     progress: Callable[[int], None] = lambda _: None,
@@ -28,8 +28,8 @@ def pack(  # noqa: PLR0913 -- the pass is one verb with one option
     """Pack a file of ``size`` bytes into ``target``, going on where an earlier life stopped.
 
     After a crash the digest and the walk are rebuilt by decoding the spooled chunks; the source is read from there on
-    only. ``of`` tells this file from any other that was ever packed to ``target``. ``progress`` is told the number of
-    source bytes that are safe in the spool.
+    only. ``codec`` is a name or "auto". ``of`` tells this file from any other that was ever packed to ``target``.
+    ``progress`` is told the number of source bytes that are safe in the spool.
 
     Raises:
         FileChanged: the source ends before ``size``.

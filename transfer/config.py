@@ -45,6 +45,8 @@ class Relay(_Model):
     """After how long raw data of a known study without a series go to the session itself."""
     verify_per_day: int = Field(default=4, ge=0, le=86_400)
     """How many delivered captures the archives must prove again each day; 0: none by itself."""
+    codec: Literal["auto", "zstd"] = "auto"
+    """How captures are packed: zstd alone is restored by any zstd program, and takes about half as much more."""
     chunk_bytes: int = Field(default=16 << 20, ge=65_536, le=16 << 20)
 
     @property

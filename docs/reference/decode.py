@@ -7,6 +7,7 @@ agree: each chunk's, then the whole file's. Ends with 0 only if OUT.dat is byte 
 import hashlib
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,38 @@ def decode_zstd(stored, raw_bytes):
     return np.frombuffer(zstandard.ZstdDecompressor().decompress(stored, max_output_size=raw_bytes), np.uint8)
 
 
-DECODERS = {"zstd": decode_zstd}
+def decode_twx(stored, raw_bytes):
+    """Put a TWIX-aware chunk together: headers from the side frame, samples from four planes of their bytes."""
+    if stored[:4] != b"TWX1":
+        return decode_zstd(stored, raw_bytes)
+    ends = 24 + np.concatenate(([0], np.cumsum(np.frombuffer(stored, "<u4", 5, 4), dtype=int)))
+    side, *planes = (zstandard.ZstdDecompressor().decompress(stored[a:b]) for a, b in pairwise(ends))
+    is_integers, header, channel_header, runs, exceptions = np.frombuffer(side, "<u4", 5).tolist()
+    words = sum(np.frombuffer(plane, np.uint8).astype("<u4") << 8 * number for number, plane in enumerate(planes))
+    if is_integers:
+        integers = (words >> 1).view("<i4") ^ -(words & 1).view("<i4")
+        words = (integers.astype("<f4") * np.float32(2.0**-32)).view("<u4")
+    table = np.frombuffer(side, "<u4", 4 * runs, 20).reshape(runs, 4).tolist()
+    places, bits = np.frombuffer(side, "<u4", 2 * exceptions, 20 + 16 * runs).reshape(2, exceptions)
+    words[places] = bits
+    raw, rest, at, value = np.empty(raw_bytes, np.uint8), side[20 + 16 * runs + 8 * exceptions :], 0, 0
+    for gap, count, channels, samples in table:
+        raw[at : at + gap], rest, at = np.frombuffer(rest, np.uint8, gap), rest[gap:], at + gap
+        size = header + channels * (channel_header + 8 * samples)
+        readouts = raw[at : at + count * size].reshape(count, size)
+        of_channels = readouts[:, header:].reshape(count, channels, -1)
+        for place in (readouts[:, :header], of_channels[:, :, :channel_header]):
+            columns = np.frombuffer(rest, "<u4", place.size // 4).reshape(-1, count)
+            place[:] = np.cumsum(columns, axis=1, dtype="<u4").T.copy().view(np.uint8).reshape(place.shape)
+            rest = rest[place.size :]
+        place = of_channels[:, :, channel_header:]
+        place[:] = words[value : value + place.size // 4].view(np.uint8).reshape(place.shape)
+        value, at = value + place.size // 4, at + count * size
+    raw[at:] = np.frombuffer(rest, np.uint8)
+    return raw
+
+
+DECODERS = {"zstd": decode_zstd, "twx": decode_twx}
 """By the codec's name in the chunk table: functions of the stored bytes and the raw length that give the raw bytes."""
 
 

@@ -39,19 +39,19 @@ def python(tmp_path_factory) -> Path:
     return folder / "bin" / "python"
 
 
-@pytest.fixture
-def archived(tmp_path) -> tuple[Path, bytes]:
+@pytest.fixture(params=["auto", "zstd"])
+def archived(tmp_path, request) -> tuple[Path, bytes]:
     """Return a capture's folder as it lies in an archive, and the original file's bytes."""
     source, packed = tmp_path / "scanner" / "meas.dat", tmp_path / "1.packed"
     source.parent.mkdir()
     write_twix(source, Synthetic(mid=1, readouts=40), Synthetic(mid=2, readouts=90))
     share = SHARE.build(SHARE.settings(path=source.parent))
     with share.open("meas.dat") as reader:
-        found = pack(reader, size=source.stat().st_size, target=packed, chunk_bytes=65_536)
+        found = pack(reader, size=source.stat().st_size, target=packed, codec=request.param, chunk_bytes=65_536)
     folder = tmp_path / "0000002-archived"
     folder.mkdir()
-    parts = cut_parts(packed, found.chunks, part_bytes=150_000, progress=lambda: None)
-    assert len(parts) == len(cut(found.chunks, part_bytes=150_000)) > 3
+    parts = cut_parts(packed, found.chunks, part_bytes=100_000, progress=lambda: None)
+    assert len(parts) == len(cut(found.chunks, part_bytes=100_000)) > 3
     data = packed.read_bytes()
     for part in parts:
         (folder / part.name).write_bytes(data[part.offset : part.offset + part.size])
@@ -89,6 +89,7 @@ def test_the_decoder_names_what_cannot_be_had_and_keeps_the_rest_in_place(python
     assert kept == expected
 
 
+@pytest.mark.parametrize("archived", ["zstd"], indirect=True)
 def test_stock_zstd_gives_the_original_back(archived, requires):
     folder, original = archived
     zstd = requires("zstd")

@@ -171,7 +171,7 @@ def test_parts_that_are_there_are_not_sent_again_where_the_site_keeps_no_digests
     httpx.put(f"{sandbox.url}/sandbox/settings", json={"checksums": False}).raise_for_status()
     raw = make(tmp_path / "scanner" / "one.dat", measurement(1))
     play(refuse=1.0, only="PUT .*part-00002")
-    with relay.running() as running:
+    with relay.but(part_bytes=200_000).running() as running:
         send_until_taken(raw.images, running.port, within_s=20)
         wait_until(lambda: "part-00002" in httpx.get(f"{sandbox.url}/sandbox/log").text, within_s=40)
         play()

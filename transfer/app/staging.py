@@ -76,6 +76,7 @@ def _of_captures(
             capture,
             source=_known(sources, capture.source)[1],
             spool=spool,
+            codec=relay.codec,
             chunk_bytes=relay.chunk_bytes,
             twin_of=partial(find_twin, database),
             progress=progress,

@@ -99,7 +99,13 @@ def settled(capture, share, *, rules=ALL, patience_s=60.0):
 
 def packed(capture, share, tmp_path, twin=None):
     return pack(
-        capture, source=share, spool=tmp_path, chunk_bytes=16_384, twin_of=lambda *_: twin, progress=lambda: None
+        capture,
+        source=share,
+        spool=tmp_path,
+        codec="auto",
+        chunk_bytes=16_384,
+        twin_of=lambda *_: twin,
+        progress=lambda: None,
     )
 
 
