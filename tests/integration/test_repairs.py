@@ -2,10 +2,11 @@
 
 import hashlib
 from datetime import timedelta
+from functools import partial
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from typer.testing import CliRunner
 
 from kspace.errors import BadInput
@@ -13,10 +14,12 @@ from tests.integration.relay import Relay, make, measurement, send_until_taken, 
 from transfer.app.cli import app
 from transfer.catalog import tables
 from transfer.catalog.probes import body_limit
+from transfer.feeds.look import look
 from transfer.feeds.recheck import recheck
 from transfer.feeds.sweep import sweep
 from transfer.restore import restore
 from transfer.sandbox import Faults, Sandbox, SandboxSettings
+from transfer.stages.compare import is_listed
 
 
 @pytest.fixture
@@ -129,6 +132,58 @@ def test_what_the_archive_altered_is_found_and_sent_again(relay, tmp_path, sandb
     sent = [r["path"] for r in httpx.get(f"{sandbox.url}/sandbox/log").json() if r["method"] == "PUT" and r["bytes_in"]]
     assert [path.rpartition("/")[2] for path in sent] == ["part-00001.bin", "receipt.json"], "only what was altered"
     assert asked_again(relay, "1").exit_code == 0
+
+
+def looked_for(running):
+    """Look for everything in the archive's list, as once a day, and return what is not there as it was."""
+    box = running.box
+    with box.database.write() as connection:
+        connection.execute(update(tables.delivery).values(listed_at=None))
+    archive = box.archives()["central"]
+    return look(
+        is_listed=partial(is_listed, archive=archive, spool=box.config.relay.spool),
+        database=box.database,
+        clock=box.clock,
+        machine="box",
+        destinations=["central"],
+    )
+
+
+def test_a_resource_that_somebody_removed_in_the_archive_is_noticed_and_sent_again(relay, tmp_path, sandbox):
+    raw = make(tmp_path / "scanner" / "one.dat", measurement(1))
+    with relay.but(keep_s=3600).running() as running:
+        (sent,) = delivered(running, raw)["deliveries"]
+        assert looked_for(running) == []
+        assert httpx.delete(f"{sandbox.url}{sent['place']}", auth=("admin", "admin")).status_code == 200
+        assert looked_for(running) == [sent["id"]]
+        wait_until(lambda: "delivery.missed" in str(events(running, sent["id"])), within_s=10)
+        wait_until(lambda: "delivery.queued" in str(events(running, sent["id"])[-9:]), within_s=20)
+        wait_until(lambda: is_proved(running, raw), within_s=20, told=running.stories)
+        assert looked_for(running) == []
+
+
+def test_a_session_that_somebody_removed_in_the_archive_needs_a_person_and_nothing_is_freed(relay, tmp_path, sandbox):
+    raw = make(tmp_path / "scanner" / "one.dat", measurement(1))
+    with relay.but(keep_s=3600).running() as running:
+        (sent,) = delivered(running, raw)["deliveries"]
+        session = sent["place"].partition("/scans/")[0]
+        removed = httpx.delete(f"{sandbox.url}{session}", auth=("admin", "admin"), params={"removeFiles": "true"})
+        assert removed.status_code == 200, removed.text
+        assert looked_for(running) == [sent["id"]]
+
+        def held():
+            return [d for d in running.deliveries(kind="raw", to="central") if d["state"] == "held"]
+
+        wait_until(held, within_s=20, told=running.stories)
+        assert running.stories()["one.dat"]["state"] == "planned"
+        assert (running.box.config.relay.spool / "00000001.packed").exists()
+
+
+def events(running, delivery_id):
+    e = tables.event.c
+    with running.box.database.read() as connection:
+        query = select(e.verb).where(e.subject == "delivery", e.subject_id == delivery_id).order_by(e.id)
+        return connection.execute(query).scalars().all()
 
 
 def test_what_only_the_archive_had_and_lost_is_said_and_held(relay, tmp_path):

@@ -27,6 +27,7 @@ from transfer.destinations.probing import Probed
 from transfer.destinations.reach import Reach, pace_of
 from transfer.engine import Engine, Feed, Stage, Way
 from transfer.feeds.find import find
+from transfer.feeds.look import look
 from transfer.feeds.place import Placing
 from transfer.feeds.recheck import recheck
 from transfer.feeds.reconcile import Reconciling
@@ -36,6 +37,8 @@ from transfer.feeds.sample import sample
 from transfer.feeds.sweep import sweep, sweep_images
 from transfer.feeds.tell import tell
 from transfer.inbox import CatalogInbox
+from transfer.records import RawDelivery
+from transfer.stages.compare import is_listed
 
 _TELL_S = 1.0
 _SAMPLE_S = 5.0
@@ -188,9 +191,9 @@ class Box:
             )
             for name, (scanner, source) in found.items()
         ]
+        names = [given["name"] for given in self.config.destination]
+        ours = {"machine": self.config.relay.name, "destinations": names}
         if self.config.relay.verify_per_day:
-            names = [given["name"] for given in self.config.destination]
-            ours = {"machine": self.config.relay.name, "destinations": names}
             again = _bound(recheck, database=self.database, clock=self.clock, **ours)
             feeds.append(Feed("recheck", _DAY_S / self.config.relay.verify_per_day, again))
         consoles = _bound(
@@ -212,6 +215,7 @@ class Box:
                 _PLACE_S,
                 Rejoining(database=self.database, clock=self.clock, quiet_s=self.config.quiet_s),
             ),
+            Feed("look", _PLACE_S, self._looking(ours)),
             Feed("sweep", _SWEEP_S, _bound(sweep, spool=self.config.relay.spool, database=self.database)),
             *self._feeds_of_images(),
         ]
@@ -222,6 +226,14 @@ class Box:
         kept = {"machine": relay.name, "keep_s": relay.keep_images_s}
         free = _bound(sweep_images, database=self.database, clock=self.clock, **kept)
         return [Feed("reconcile", _SWEEP_S, look), Feed("sweep images", _SWEEP_S, free)]
+
+    def _looking(self, ours: dict[str, Any]) -> Callable[[], None]:
+        archives, spool = self.archives(), self.config.relay.spool
+
+        def is_there(delivery: RawDelivery) -> bool:
+            return is_listed(delivery, archive=archives[delivery.destination], spool=spool)
+
+        return _bound(look, is_listed=is_there, database=self.database, clock=self.clock, **ours)
 
 
 def _bound(function: Callable[..., object], *args: object, **kwargs: object) -> Callable[[], None]:

@@ -268,6 +268,7 @@ delivery = Table(
     Column("former_places", JSON),
     Column("experiment", String(64)),
     Column("verified_at", Instant),
+    Column("listed_at", Instant),
     Column("doubted", JSON),
     Column("imported", JSON),
     Column("refused", JSON),

@@ -198,6 +198,7 @@ def upgrade() -> None:
         sa.Column("former_places", sa.JSON(), nullable=True),
         sa.Column("experiment", sa.String(length=64), nullable=True),
         sa.Column("verified_at", Instant(), nullable=True),
+        sa.Column("listed_at", Instant(), nullable=True),
         sa.Column("doubted", sa.JSON(), nullable=True),
         sa.Column("imported", sa.JSON(), nullable=True),
         sa.Column("refused", sa.JSON(), nullable=True),
