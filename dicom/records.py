@@ -104,6 +104,8 @@ class Certainty(StrEnum):
     """One study and at least one series, beyond doubt."""
     STUDY_ONLY = "study only"
     """The study is beyond doubt, no series of it is this measurement's."""
+    BESIDE = "beside"
+    """It has no series of its own and goes to that of a measurement whose reconstruction needs it."""
     AMBIGUOUS = "ambiguous"
     """Only weak evidence, or strong evidence for more than one study: a person decides."""
     UNMATCHED = "unmatched"

@@ -62,6 +62,15 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """Where the measurement goes whose reconstruction needs this one; no study: it is not known yet."""
+
+    mid: int | None
+    study_uid: str | None
+    series_uid: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RawDelivery:
     """One capture's way to one destination."""
 

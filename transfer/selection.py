@@ -34,6 +34,8 @@ class Rule(BaseModel):
     action: Literal["include", "exclude"] = "include"
     scanner: str = "*"
     protocols: tuple[str, ...] = Field(default=("*",), min_length=1)
+    dependencies: bool = False
+    """Also the adjustments and noise scans that the reconstruction of what this rule wants needs."""
     identified_raw: _IdentifiedRaw | Literal["hold"] = "hold"
 
     @model_validator(mode="before")
@@ -63,6 +65,8 @@ class Choice(BaseModel):
     is_wanted: bool
     rule: str | None
     reason: str
+    dependencies: bool = False
+    """The rule wants what the reconstruction needs as well."""
 
 
 def choose_capture(rules: Sequence[Rule], measurement: Measurement | None, *, scanner: str) -> Choice:
@@ -88,6 +92,27 @@ def choose_delivery(rules: Sequence[Rule], measurement: Measurement | None, *, s
     if rule is None:
         return _unasked(Step.DELIVER, measurement, f"project {project} does not ask for it")
     return _choice(Step.DELIVER, rule, measurement)
+
+
+def or_needed(
+    choice: Choice, rules: Sequence[Rule], needed_by: Sequence[Measurement], *, scanner: str, project: str | None = None
+) -> Choice:
+    """Return the choice, or that the file is wanted after all, since the reconstruction of what a rule wants needs it.
+
+    A rule that excludes the file by name counts more.
+    """
+    if choice.is_wanted or choice.rule is not None:
+        return choice
+    for other in needed_by:
+        wanted = (
+            choose_capture(rules, other, scanner=scanner)
+            if project is None
+            else choose_delivery(rules, other, scanner=scanner, project=project)
+        )
+        if wanted.is_wanted and wanted.dependencies:
+            reason = f"{wanted.reason} The reconstruction of that MID {other.mid} needs this file."
+            return Choice(step=choice.step, is_wanted=True, rule=wanted.rule, reason=reason)
+    return choice
 
 
 def privacy_hold(
@@ -135,7 +160,7 @@ def _choice(step: Step, rule: Rule, measurement: Measurement | None) -> Choice:
     wanted = rule.action == "include"
     verb = "wants" if wanted else "excludes"
     reason = f"Rule {rule.name!r} of project {rule.project} {verb} {_protocol(measurement)}."
-    return Choice(step=step, is_wanted=wanted, rule=rule.name, reason=reason)
+    return Choice(step=step, is_wanted=wanted, rule=rule.name, reason=reason, dependencies=rule.dependencies)
 
 
 def _unasked(step: Step, measurement: Measurement | None, why: str) -> Choice:

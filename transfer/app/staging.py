@@ -11,6 +11,7 @@ from kspace.sources import Source
 from transfer import destinations
 from transfer.catalog.candidates import find_candidates
 from transfer.catalog.database import Database
+from transfer.catalog.dependencies import beside, needed_by
 from transfer.catalog.inventory import find_twin
 from transfer.catalog.probes import body_limit
 from transfer.config import Config, settings_of
@@ -68,6 +69,7 @@ def _of_captures(
             capture,
             source=_known(sources, capture.source)[1],
             rules=rules,
+            needed_by=partial(needed_by, database),
             clock=clock,
             quiet_s=_known(own, capture.scanner).quiet_s,
             patience_s=_known(own, capture.scanner).patience_s,
@@ -82,12 +84,18 @@ def _of_captures(
             progress=progress,
         ),
         "join": lambda capture, _: join(
-            capture, find=candidates, clock=clock, quiet_s=quiet_s, no_series_after_s=relay.no_series_after_s
+            capture,
+            find=candidates,
+            beside=partial(beside, database),
+            clock=clock,
+            quiet_s=quiet_s,
+            no_series_after_s=relay.no_series_after_s,
         ),
         "plan": lambda capture, progress: plan(
             capture,
             spool=spool,
             rules=rules,
+            needed_by=partial(needed_by, database),
             part_bytes={d["name"]: largest(d["name"]) for d in config.destination},
             clock=clock,
             release_after_s=relay.release_after_s,

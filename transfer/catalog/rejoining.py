@@ -63,7 +63,7 @@ def _joined(connection: Connection, *, now: datetime, after: datetime, until: da
         .join(tables.study, s.id == m.study_id)
         .join(image, image.c.capture_id == c.id)
         .join(tables.measurement, and_(n.capture_id == c.id, n.number == image.c.number))
-        .where(m.id.in_(counts), m.actor == RELAY, m.at > now - _LOOKED_AT_FOR)
+        .where(m.id.in_(counts), m.actor == RELAY, m.certainty != Certainty.BESIDE, m.at > now - _LOOKED_AT_FOR)
         .where(c.state.in_([*_IN_SPOOL, CaptureState.RETIRED]))
         .where(
             or_(and_(s.id.in_(grown), s.last_arrival_at > m.at), and_(m.series_uid.is_(None), n.serial.in_(scanners)))

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from kspace.records import Audit, Measurement, Part
 from transfer.catalog import documents, tables
+from transfer.catalog.dependencies import set_dependencies
 from transfer.catalog.matching import plan_anew, record_decision
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
 from transfer.catalog.probes import set_body_limit
@@ -53,6 +54,8 @@ def save(result: Result, connection: Connection, row: RowMapping, at: datetime) 
 def _(result: Settled, connection: Connection, row: RowMapping, at: datetime) -> Columns:
     _set_measurements(connection, row["id"], result.measurements)
     _set_choices(connection, row["id"], [result.choice], at)
+    is_wanted = result.choice.is_wanted and result.choice.dependencies
+    set_dependencies(connection, row["id"], result.measurements, is_wanted=is_wanted, at=at)
     return {**_audit(result.audit), "reason": result.choice.reason}
 
 

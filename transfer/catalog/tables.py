@@ -110,6 +110,17 @@ measurement = Table(
     UniqueConstraint("capture_id", "number"),
 )
 
+dependency = Table(
+    "dependency",
+    metadata,
+    Column("capture_id", ForeignKey("capture.id"), primary_key=True),
+    Column("mid", Integer, primary_key=True),
+    Column("serial", String(64), nullable=False),
+    Column("is_wanted", Boolean, nullable=False),
+    Index("ix_dependency_mid", "serial", "mid"),
+)
+"""Which measurements of other files a capture's reconstruction needs, and whether a rule wants them."""
+
 study = Table(
     "study",
     metadata,

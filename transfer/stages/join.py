@@ -1,6 +1,7 @@
 """PACKED -> MATCHED: which study and which series the measurement belongs to."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -8,7 +9,7 @@ from dicom.join import decide
 from dicom.records import Certainty, Decision, Series
 from kspace.clock import Clock
 from kspace.records import Measurement
-from transfer.records import Capture, Done, Held, Joined, Later, Outcome
+from transfer.records import Beside, Capture, Done, Held, Joined, Later, Outcome
 
 
 class Candidate(Protocol):
@@ -23,17 +24,19 @@ class Candidate(Protocol):
         """When the study last grew."""
 
 
-def join(
+def join(  # noqa: PLR0913 -- the ports and the two times
     capture: Capture,
     *,
     find: Callable[[Measurement], Sequence[Candidate]],
+    beside: Callable[[Measurement], Beside | None],
     clock: Clock,
     quiet_s: float,
     no_series_after_s: float,
 ) -> Outcome:
     """Judge the imaging measurement against every candidate; certain goes on, everything else waits and says why.
 
-    Nothing is decided while a study still grows: the next image may be the better evidence.
+    Nothing is decided while a study still grows: the next image may be the better evidence. What is certain of no
+    series, and what another measurement's reconstruction needs, goes beside that one.
     """
     if capture.image is None:
         return Later("No DICOM can be matched: the raw file's header could not be read.", _A_DAY_S)
@@ -43,9 +46,31 @@ def join(
     if found and quiet_at > now:
         return Later("DICOM of this study is still arriving.", (quiet_at - now).total_seconds())
     decision = decide(capture.image, [c.series for c in found])
+    if decision.certainty is Certainty.CERTAIN:
+        return Done(Joined(decision))
+    waits_until = capture.since_at + timedelta(seconds=no_series_after_s)
+    needed = beside(capture.image)
+    outcome = _beside(needed, decision, may_wait=now < waits_until) if needed else None
+    return outcome or _uncertain(capture, decision, found, now, no_series_after_s)
+
+
+def _beside(needed: Beside, decision: Decision, *, may_wait: bool) -> Outcome | None:
+    """Return that a dependency goes to the scan of what needs it; None where that has none or is long in coming."""
+    if needed.study_uid is None:
+        reason = f"Goes to the scan of MID {needed.mid}, whose reconstruction needs it, once that is known."
+        return Later(reason, _A_MINUTE_S) if may_wait else None
+    if needed.series_uid is None or decision.study_uid not in {None, needed.study_uid}:
+        return None
+    reason = f"The reconstruction of MID {needed.mid} needs it: it goes to the scan of that one."
+    uids = (needed.series_uid,)
+    found = replace(decision, certainty=Certainty.BESIDE, reason=reason, study_uid=needed.study_uid, series_uids=uids)
+    return Done(Joined(found))
+
+
+def _uncertain(
+    capture: Capture, decision: Decision, found: Sequence[Candidate], now: datetime, no_series_after_s: float
+) -> Outcome:
     match decision.certainty:
-        case Certainty.CERTAIN:
-            return Done(Joined(decision))
         case Certainty.STUDY_ONLY:
             return _without_series(capture, decision, found, now, no_series_after_s)
         case Certainty.AMBIGUOUS:
@@ -54,6 +79,7 @@ def join(
             return Later(f"No DICOM matches yet: {decision.reason}", _A_DAY_S)
 
 
+_A_MINUTE_S = 60.0
 _A_DAY_S = 86_400.0
 """New DICOM of the scanner wakes the capture at once; this is only the longest silence."""
 

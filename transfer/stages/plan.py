@@ -7,8 +7,9 @@ from pathlib import Path
 from kspace.clock import Clock
 from kspace.errors import SpoolDamaged
 from kspace.manifest import read_manifest
+from kspace.records import Measurement
 from transfer.records import Capture, Changed, Done, Later, NewDelivery, Outcome, Planned, Released
-from transfer.selection import Choice, Rule, choose_delivery
+from transfer.selection import Choice, Rule, choose_delivery, or_needed
 from transfer.stages.cutting import cut_parts
 
 
@@ -17,6 +18,7 @@ def plan(  # noqa: PLR0913 -- the ports and what the plan depends on
     *,
     spool: Path,
     rules: Sequence[Rule],
+    needed_by: Callable[[Measurement], Sequence[Measurement]],
     part_bytes: Mapping[str, int],
     clock: Clock,
     release_after_s: float,
@@ -34,8 +36,17 @@ def plan(  # noqa: PLR0913 -- the ports and what the plan depends on
     targets = [(d, p) for d, p in capture.match.targets if d in part_bytes]
     if not targets:
         return Later("The study's DICOM has no route to any destination: add a [[route]] for it.", 600.0)
+    needed = needed_by(capture.image) if capture.image else ()
+    scanner = capture.scanner
     choices = [
-        choose_delivery(rules, capture.image, scanner=capture.scanner, project=project) for _, project in targets
+        or_needed(
+            choose_delivery(rules, capture.image, scanner=scanner, project=project),
+            rules,
+            needed,
+            scanner=scanner,
+            project=project,
+        )
+        for _, project in targets
     ]
     wanted = [target for target, choice in zip(targets, choices, strict=True) if choice.is_wanted]
     if not wanted:

@@ -1,6 +1,6 @@
 """FOUND -> SETTLED or SKIPPED: is the scanner done with the file, what is it, and does any project want it?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kspace.clock import Clock
 from kspace.records import Measurement, Verdict
@@ -9,11 +9,18 @@ from kspace.sources import Source
 from kspace.twix.header import read_head
 from kspace.twix.walk import quick_check
 from transfer.records import Capture, Changed, Done, Held, Later, Outcome, Settled
-from transfer.selection import Rule, choose_capture
+from transfer.selection import Rule, choose_capture, or_needed
 
 
-def settle(  # noqa: PLR0913 -- the ports and the three times
-    capture: Capture, *, source: Source, rules: Sequence[Rule], clock: Clock, quiet_s: float, patience_s: float
+def settle(  # noqa: PLR0913 -- the ports and the two times
+    capture: Capture,
+    *,
+    source: Source,
+    rules: Sequence[Rule],
+    needed_by: Callable[[Measurement], Sequence[Measurement]],
+    clock: Clock,
+    quiet_s: float,
+    patience_s: float,
 ) -> Outcome:
     """Look at the file with a few small reads and decide the first selection step.
 
@@ -39,6 +46,8 @@ def settle(  # noqa: PLR0913 -- the ports and the three times
         measurements = read_head(reader.read, capture.file.size) if known else ()
     image: Measurement | None = measurements[-1] if measurements else None
     choice = choose_capture(rules, image, scanner=capture.scanner)
+    if image is not None:
+        choice = or_needed(choice, rules, needed_by(image), scanner=capture.scanner)
     if capture.as_is:
         choice = choice.model_copy(update={"is_wanted": True, "reason": "A person asked for it as it is."})
     elif not known:

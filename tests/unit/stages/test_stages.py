@@ -8,13 +8,14 @@ from hashlib import sha256
 
 import pytest
 
-from dicom.records import Series
+from dicom.records import Certainty, Series
 from kspace.errors import Retry, SpoolDamaged, SpoolError
 from kspace.records import SourceFile, Verdict
 from kspace.sources.share import Share, ShareSettings
 from kspace.twix.synthetic import Synthetic, write_twix
 from transfer.catalog.candidates import Candidate
 from transfer.records import (
+    Beside,
     Capture,
     Changed,
     Done,
@@ -93,8 +94,9 @@ def capture(tmp_path, share):
     return _capture
 
 
-def settled(capture, share, *, rules=ALL, patience_s=60.0):
-    return settle(capture, source=share, rules=rules, clock=Standing(), quiet_s=60.0, patience_s=patience_s)
+def settled(capture, share, *, rules=ALL, patience_s=60.0, needed_by=()):
+    ports = {"source": share, "rules": rules, "needed_by": lambda _: needed_by, "clock": Standing()}
+    return settle(capture, **ports, quiet_s=60.0, patience_s=patience_s)
 
 
 def packed(capture, share, tmp_path, twin=None):
@@ -203,11 +205,12 @@ def matched(capture, share, tmp_path):
     return _matched
 
 
-def planned(capture, tmp_path, *, rules=ALL, release_after_s=60.0):
+def planned(capture, tmp_path, *, rules=ALL, release_after_s=60.0, needed_by=()):
     return plan(
         capture,
         spool=tmp_path,
         rules=rules,
+        needed_by=lambda _: needed_by,
         part_bytes={"x": 8192},
         clock=Standing(),
         release_after_s=release_after_s,
@@ -300,9 +303,10 @@ def a_series(capture, **changes):
     return Series(**found | changes)
 
 
-def joined(capture, *series, quiet_s=10.0, age_s=60.0):
+def joined(capture, *series, quiet_s=10.0, age_s=60.0, needed=None):
     found = [Candidate(one, NOW - timedelta(seconds=age_s)) for one in series]
-    return join(capture, find=lambda _: found, clock=Standing(), quiet_s=quiet_s, no_series_after_s=3600.0)
+    ports = {"find": lambda _: found, "beside": lambda _: needed, "clock": Standing()}
+    return join(capture, **ports, quiet_s=quiet_s, no_series_after_s=3600.0)
 
 
 def test_a_certain_series_is_joined_once_its_study_is_quiet(matched):
@@ -319,6 +323,57 @@ def test_a_study_without_the_series_is_given_time(matched):
     assert "2026-03-01 13:00 UTC" in waiting.reason
     long_ago = replace(capture, since_at=NOW - timedelta(hours=2))
     assert joined(long_ago, other, age_s=7200.0).result.decision.series_uids == ()
+
+
+SENSITIVITIES = Rule(name="t1", project="P", protocols=("t1_*",), dependencies=True)
+
+
+@pytest.fixture
+def needing(capture, share):
+    """Return a measurement whose reconstruction needs the one on the share."""
+    return replace(settled(capture(), share).result.measurements[-1], mid=107, protocol="t1_mprage")
+
+
+def test_what_a_wanted_measurement_needs_is_wanted_where_the_rule_says_so(capture, share, needing):
+    choice = settled(capture(), share, rules=(SENSITIVITIES,), needed_by=(needing,)).result.choice
+    assert choice.is_wanted
+    assert "The reconstruction of that MID 107 needs this file." in choice.reason
+    without = SENSITIVITIES.model_copy(update={"dependencies": False})
+    assert not settled(capture(), share, rules=(without,), needed_by=(needing,)).result.choice.is_wanted
+    assert not settled(capture(), share, rules=(SENSITIVITIES,)).result.choice.is_wanted
+    excluded = Rule(name="no", project="P", action="exclude", protocols=("t1",))
+    rules = (excluded, SENSITIVITIES)
+    assert not settled(capture(), share, rules=rules, needed_by=(needing,)).result.choice.is_wanted
+
+
+def test_what_a_delivered_measurement_needs_is_delivered_too(matched, tmp_path, needing):
+    assert isinstance(planned(matched(), tmp_path, rules=(SENSITIVITIES,), needed_by=(needing,)).result, Planned)
+    assert isinstance(planned(matched(), tmp_path, rules=(SENSITIVITIES,)), Later)
+
+
+def test_a_dependency_goes_to_the_scan_of_what_needs_it(matched):
+    capture = matched()
+    other = a_series(capture, lprotid=99, ticks=frozenset({1}), series_uid="1.2.3.9")
+    needed = Beside(mid=107, study_uid="1.2.3", series_uid="1.2.3.9")
+    decision = joined(capture, other, needed=needed).result.decision
+    assert (decision.certainty, decision.series_uids) == (Certainty.BESIDE, ("1.2.3.9",))
+    assert "MID 107 needs it" in decision.reason
+    assert joined(capture, needed=needed).result.decision.certainty is Certainty.BESIDE, "no image of its own ever came"
+    own = joined(capture, a_series(capture), other, needed=needed).result.decision
+    assert own.series_uids == ("1.2.3.4",), "its own series counts more"
+    elsewhere = joined(capture, other, needed=replace(needed, study_uid="9"))
+    assert isinstance(elsewhere, Later), "never into a study that its own header does not show"
+
+
+def test_a_dependency_waits_for_what_needs_it_as_long_as_for_a_series_and_then_goes_to_the_session(matched):
+    other = a_series(matched(), lprotid=99, ticks=frozenset({1}), series_uid="1.2.3.9")
+    unknown = Beside(mid=107, study_uid=None, series_uid=None)
+    waiting = joined(matched(), other, needed=unknown)
+    assert "MID 107" in waiting.reason
+    late = matched(since_at=NOW - timedelta(hours=2))
+    assert joined(late, other, age_s=7200.0, needed=unknown).result.decision.series_uids == ()
+    at_session = Beside(mid=107, study_uid="1.2.3", series_uid=None)
+    assert "no series comes by" in joined(matched(), other, needed=at_session).reason
 
 
 def test_without_dicom_or_header_it_waits_and_says_so(matched, capture):

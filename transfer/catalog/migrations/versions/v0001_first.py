@@ -23,7 +23,7 @@ _TRIGGERS_POSTGRESQL = (
 )
 
 
-def upgrade() -> None:
+def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
     """Create every table, and the triggers that keep events append-only."""
     op.create_table(
         "alert",
@@ -288,6 +288,16 @@ def upgrade() -> None:
         sa.Column("at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("destination", name=op.f("pk_body_limit")),
     )
+    op.create_table(
+        "dependency",
+        sa.Column("capture_id", sa.Integer(), nullable=False),
+        sa.Column("mid", sa.Integer(), nullable=False),
+        sa.Column("serial", sa.String(length=64), nullable=False),
+        sa.Column("is_wanted", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_dependency_capture_id")),
+        sa.PrimaryKeyConstraint("capture_id", "mid", name=op.f("pk_dependency")),
+    )
+    op.create_index("ix_dependency_mid", "dependency", ["serial", "mid"], unique=False)
     op.create_table(
         "measurement",
         sa.Column("id", sa.Integer(), nullable=False),

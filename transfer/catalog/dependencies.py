@@ -1,0 +1,131 @@
+"""What a measurement's reconstruction needs: adjustments and noise scans, by MID (TWIX ReconMeasDependencies).
+
+MIDs start anew now and then, so they count only within one visit: the same study, registration or study LOID.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
+
+from dicom.uids import registration_of
+from kspace.records import Measurement
+from transfer.catalog import documents, tables
+from transfer.catalog.database import Database
+from transfer.catalog.notices import RELAY, note
+from transfer.records import Beside
+from transfer.states import CaptureState
+
+
+def set_dependencies(
+    connection: Connection, capture_id: int, measurements: Sequence[Measurement], *, is_wanted: bool, at: datetime
+) -> None:
+    """Write which other measurements a capture needs, and have those looked at again that nobody wanted so far."""
+    n = tables.dependency.c
+    connection.execute(delete(tables.dependency).where(n.capture_id == capture_id))
+    inside = {m.mid for m in measurements}
+    image = measurements[-1] if measurements else None
+    if image is None or image.serial is None:
+        return
+    for mid in image.dependency_mids:
+        if mid not in inside:
+            values = {"capture_id": capture_id, "serial": image.serial, "mid": mid, "is_wanted": is_wanted}
+            connection.execute(insert(tables.dependency).values(values))
+    if is_wanted:
+        _wake(connection, image, at)
+
+
+def needed_by(database: Database, measurement: Measurement) -> list[Measurement]:
+    """Return the measurements of its visit that need it and may be captured, the lowest capture first."""
+    with database.read() as connection:
+        return [of for _, _, of in _dependents(connection, measurement)]
+
+
+def beside(database: Database, measurement: Measurement) -> Beside | None:
+    """Return where the first measurement that needs it goes; None: no measurement of its visit does."""
+    m, s = tables.match.c, tables.study.c
+    with database.read() as connection:
+        captured = [(n, of) for n, state, of in _dependents(connection, measurement) if state != CaptureState.SKIPPED]
+        goes: list[Beside] = []
+        for capture_id, of in captured:
+            match = select(s.study_uid, m.series_uid).join(tables.study).where(m.capture_id == capture_id)
+            found = connection.execute(match.where(m.undone_at.is_(None)).order_by(m.id.desc()).limit(1)).first()
+            goes.append(Beside(mid=of.mid, **(found._mapping if found else _NOWHERE)))  # noqa: SLF001 -- SQLAlchemy's own
+    return min(goes, key=lambda one: (one.series_uid is None, one.study_uid is not None), default=None)
+
+
+_NOWHERE = {"study_uid": None, "series_uid": None}
+
+
+def dependencies_of(connection: Connection, capture_ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    """Return for each capture what it needs outside its own file: MID, whether a rule wants it, and the capture of it.
+
+    A capture that is None was never seen; of several with one MID that of the same visit counts.
+    """
+    n, m, c = tables.dependency.c, tables.measurement.c, tables.capture.c
+    rows = connection.execute(select(tables.dependency).where(n.capture_id.in_(capture_ids)).order_by(n.mid)).all()
+    images = _images(connection, m.capture_id.in_({row.capture_id for row in rows}))
+    of = {capture_id: measurement for capture_id, _, measurement in images}
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        same = _images(connection, and_(m.serial == row.serial, m.mid == row.mid, c.id != row.capture_id))
+        there = [(number, state) for number, state, other in same if _is_same_visit(of[row.capture_id], other)]
+        number, state = there[-1] if there else (None, None)
+        one = {"mid": row.mid, "is_wanted": row.is_wanted, "capture": number, "state": state}
+        found.setdefault(row.capture_id, []).append(one)
+    return found
+
+
+def _dependents(connection: Connection, measurement: Measurement) -> list[tuple[int, str, Measurement]]:
+    n, m = tables.dependency.c, tables.measurement.c
+    needing = select(n.capture_id).where(n.serial == measurement.serial, n.mid == measurement.mid)
+    found = _images(connection, m.capture_id.in_(needing))
+    return [one for one in found if _is_same_visit(measurement, one[2])]
+
+
+def _images(connection: Connection, *where: Any) -> list[tuple[int, str, Measurement]]:  # noqa: ANN401 -- expressions
+    """Return the imaging measurements of captures, with number and state of each."""
+    m, c = tables.measurement.c, tables.capture.c
+    last = select(m.capture_id, func.max(m.number).label("number")).group_by(m.capture_id).subquery()
+    query = (
+        select(c.id, c.state, m.document)
+        .select_from(tables.capture)
+        .join(tables.measurement)
+        .join(last, and_(last.c.capture_id == c.id, last.c.number == m.number))
+        .where(*where)
+        .order_by(c.id)
+    )
+    return [(row.id, row.state, documents.to_measurement(row.document)) for row in connection.execute(query)]
+
+
+def _wake(connection: Connection, image: Measurement, at: datetime) -> None:
+    """Let files that nobody wanted, and that still lie on the share, be looked at again: they are needed now."""
+    m, c, f = tables.measurement.c, tables.capture.c, tables.source_file.c
+    skipped = and_(m.serial == image.serial, m.mid.in_(image.dependency_mids), c.state == CaptureState.SKIPPED)
+    there = c.source_file_id.in_(select(f.id).where(f.gone_at.is_(None)))
+    for capture_id, _, other in _images(connection, skipped, there, c.sha256.is_(None)):
+        if not _is_same_visit(image, other):
+            continue
+        values = {"state": CaptureState.FOUND, "since_at": at, "due_at": at, "reason": None}
+        connection.execute(update(tables.capture).where(c.id == capture_id).values(values))
+        note(
+            connection,
+            at=at,
+            actor=RELAY,
+            subject="capture",
+            subject_id=capture_id,
+            verb="capture.reopened",
+            before=CaptureState.SKIPPED,
+            after=CaptureState.FOUND,
+            detail=f"MID {image.mid} needs it",
+        )
+
+
+def _is_same_visit(one: Measurement, other: Measurement) -> bool:
+    pairs = (
+        (one.study_uid, other.study_uid),
+        (registration_of(one.frame_of_reference), registration_of(other.frame_of_reference)),
+        (one.study_loid, other.study_loid),
+    )
+    return any(a is not None and a == b for a, b in pairs)
