@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, String, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 
 from dicom.join import decide
 from dicom.records import Certainty, Decision
@@ -12,8 +12,10 @@ from kspace.records import Measurement
 from transfer.catalog import tables
 from transfer.catalog.candidates import find_candidates
 from transfer.catalog.database import Database
+from transfer.catalog.dependencies import wake_needed
 from transfer.catalog.loading import load_capture
 from transfer.catalog.matching import BY_HAND, movable, move, withdraw
+from transfer.catalog.notices import in_doubt
 from transfer.states import CaptureState
 
 _ELSEWHERE = "Linked elsewhere by hand."
@@ -45,10 +47,9 @@ class SeriesName:
 
 def doubts(database: Database) -> list[Doubt]:
     """Return every capture without a session, or whose scan late images put in doubt, with all evidence."""
-    c, a = tables.capture.c, tables.alert.c
+    c = tables.capture.c
     is_held = (c.state == CaptureState.HELD) & c.held_code.in_(["join", BY_HAND])
-    in_doubt = select(a.id).where(a.key == literal("doubt:") + c.id.cast(String), a.cleared_at.is_(None)).exists()
-    waits = or_(c.state == CaptureState.PACKED, is_held, in_doubt)
+    waits = or_(c.state == CaptureState.PACKED, is_held, select(tables.alert.c.id).where(in_doubt(c.id)).exists())
     with database.read() as connection:
         captures = [load_capture(connection, i) for i in connection.execute(select(c.id).where(waits)).scalars().all()]
     found = []
@@ -90,6 +91,7 @@ def link(database: Database, capture_id: int, scan: str, *, actor: str, clock: C
             )
         )
         reason = f"Linked by hand to {words}."
+        wake_needed(connection, capture_id, at=at)
         move(connection, row, CaptureState.MATCHED, verb="linked", reason=reason, actor=actor, at=at)
     return words
 

@@ -20,7 +20,7 @@ class Standing(StrEnum):
     """It was wanted, and nobody has it any more."""
     NEEDS_A_PERSON = "needs a person"
     AT_RISK = "at risk"
-    """Wanted, and only the scanner has it, for a day or after failed attempts."""
+    """Wanted, and only the scanner has it, for a day or after failed attempts; or what it needs is not there."""
     ON_ITS_WAY = "on its way"
     COMPLETE = "complete"
     """Every archive proved that it holds it."""
@@ -39,6 +39,10 @@ class RawFacts:
     first_seen_at: datetime
     held_codes: Collection[str | None]
     """Of its deliveries that are held."""
+    is_in_doubt: bool = False
+    """Images that came late put its scan in doubt."""
+    lacks_dependency: bool = False
+    """A rule wants what its reconstruction needs, and some of that is not there."""
 
 
 def standing_of_raw(facts: RawFacts, *, now: datetime) -> Standing:
@@ -47,13 +51,16 @@ def standing_of_raw(facts: RawFacts, *, now: datetime) -> Standing:
         return Standing.NOT_WANTED
     if (facts.is_gone and not facts.is_packed) or "lost" in facts.held_codes:
         return Standing.LOST
-    if facts.state is CaptureState.HELD or facts.held_codes:
+    if facts.state is CaptureState.HELD or facts.held_codes or facts.is_in_doubt:
         return Standing.NEEDS_A_PERSON
-    if facts.state in _SAFE:
-        return Standing.COMPLETE
-    if not facts.is_packed and (facts.failures or now - facts.first_seen_at > _ONLY_THERE_FOR):
+    is_only_there = not facts.is_packed and facts.state not in _SAFE
+    if facts.lacks_dependency or (is_only_there and _is_late(facts, now)):
         return Standing.AT_RISK
-    return Standing.ON_ITS_WAY
+    return Standing.COMPLETE if facts.state in _SAFE else Standing.ON_ITS_WAY
+
+
+def _is_late(facts: RawFacts, now: datetime) -> bool:
+    return facts.failures > 0 or now - facts.first_seen_at > _ONLY_THERE_FOR
 
 
 def standing_of_images(states: Collection[DeliveryState]) -> Standing:

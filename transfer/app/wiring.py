@@ -32,6 +32,7 @@ from transfer.feeds.place import Placing
 from transfer.feeds.recheck import recheck
 from transfer.feeds.reconcile import Reconciling
 from transfer.feeds.rejoin import Rejoining
+from transfer.feeds.remind import remind
 from transfer.feeds.report import report
 from transfer.feeds.sample import sample
 from transfer.feeds.sweep import sweep, sweep_images
@@ -45,6 +46,7 @@ _SAMPLE_S = 5.0
 _PLACE_S = 60.0
 _REPORT_S = 5.0
 _SWEEP_S = 60.0
+_REMIND_S = 3600.0
 _DAY_S = 86_400.0
 
 
@@ -216,6 +218,7 @@ class Box:
                 Rejoining(database=self.database, clock=self.clock, quiet_s=self.config.quiet_s),
             ),
             Feed("look", _PLACE_S, self._looking(ours)),
+            Feed("remind", _REMIND_S, _bound(remind, database=self.database, clock=self.clock)),
             Feed("sweep", _SWEEP_S, _bound(sweep, spool=self.config.relay.spool, database=self.database)),
             *self._feeds_of_images(),
         ]

@@ -36,6 +36,15 @@ def set_dependencies(
         _wake(connection, image, at)
 
 
+def wake_needed(connection: Connection, capture_id: int, *, at: datetime) -> None:
+    """Let what a capture needs, and what waits for its scan to be known, be joined now."""
+    n, m, c = tables.dependency.c, tables.measurement.c, tables.capture.c
+    same = and_(n.serial == m.serial, n.mid == m.mid)
+    needed = select(m.capture_id).join(tables.dependency, same).where(n.capture_id == capture_id)
+    waits = and_(c.id.in_(needed), c.state == CaptureState.PACKED)
+    connection.execute(update(tables.capture).where(waits).values(due_at=at))
+
+
 def needed_by(database: Database, measurement: Measurement) -> list[Measurement]:
     """Return the measurements of its visit that need it and may be captured, the lowest capture first."""
     with database.read() as connection:
@@ -71,7 +80,7 @@ def dependencies_of(connection: Connection, capture_ids: Sequence[int]) -> dict[
     for row in rows:
         same = _images(connection, and_(m.serial == row.serial, m.mid == row.mid, c.id != row.capture_id))
         there = [(number, state) for number, state, other in same if _is_same_visit(of[row.capture_id], other)]
-        number, state = there[-1] if there else (None, None)
+        number, state = min(there, key=lambda one: one[1] == CaptureState.SKIPPED, default=(None, None))
         one = {"mid": row.mid, "is_wanted": row.is_wanted, "capture": number, "state": state}
         found.setdefault(row.capture_id, []).append(one)
     return found

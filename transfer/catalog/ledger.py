@@ -11,6 +11,8 @@ from kspace.errors import NotFound
 from transfer.catalog import documents, tables
 from transfer.catalog.candidates import find_candidates
 from transfer.catalog.database import Database
+from transfer.catalog.dependencies import dependencies_of
+from transfer.catalog.notices import in_doubt
 from transfer.standing import RawFacts, Standing, badge, standing_of_images, standing_of_raw
 from transfer.states import CaptureState, DeliveryState
 
@@ -83,13 +85,26 @@ def session(connection: Connection, label: str, *, now: datetime) -> list[Row]:
 
 
 def homeless(connection: Connection, *, now: datetime) -> Row:
-    """Return how the raw files stand that no session of images is known for, wanted or not."""
+    """Return how the raw files stand that no session of images is known for, wanted or not.
+
+    ``kept`` counts those in the spool, with their bytes there; ``oldest_at`` is when the first of them was seen.
+    """
     c = tables.capture.c
     joined = select(tables.match.c.capture_id).where(tables.match.c.undone_at.is_(None))
     placed = select(tables.belonging.c.capture_id)
     raw = _raw(connection, c.id.not_in(joined), c.id.not_in(placed), study=None, now=now)
     standing, counts = badge(one["standing"] for one in raw)
-    return {"badge": standing, "counts": counts, "raw": raw}
+    for one in raw:
+        one["doubt"] = one.pop("text")
+    kept = [one for one in raw if one["is_packed"] and one["standing"] is not Standing.NOT_WANTED]
+    return {
+        "badge": standing,
+        "counts": counts,
+        "raw": raw,
+        "kept": len(kept),
+        "kept_bytes": sum(one["stored_bytes"] for one in kept),
+        "oldest_at": min((one["first_seen_at"] for one in kept), default=None),
+    }
 
 
 def _sessions(connection: Connection, ids: Sequence[int], now: datetime) -> list[Row]:
@@ -138,12 +153,22 @@ def _raw(
     matches = tables.match.c
     latest = select(func.max(matches.id)).where(matches.undone_at.is_(None)).group_by(matches.capture_id)
     columns = [c.id, c.state, c.reason, c.failures, c.manifest.is_not(None).label("is_packed"), c.sha256]
-    columns += [f.scanner, f.path, f.size, f.gone_at, f.first_seen_at, tables.match.c.series_uid]
+    columns += [
+        c.stored_bytes,
+        f.scanner,
+        f.path,
+        f.size,
+        f.gone_at,
+        f.first_seen_at,
+        tables.match.c.series_uid,
+        tables.alert.c.text,
+    ]
     query: Select[Any] = (
         select(*columns, *([study.label("study_id")] if study is not None else []))
         .join(tables.source_file)
         .outerjoin(tables.match, (tables.match.c.capture_id == c.id) & tables.match.c.id.in_(latest))
         .outerjoin(tables.belonging)
+        .outerjoin(tables.alert, in_doubt(c.id))
         .where(*where)
         .order_by(c.id)
     )
@@ -151,8 +176,10 @@ def _raw(
     sent = select(d.capture_id, d.destination, d.state, d.held_code, d.place, d.verified_at, d.reason)
     ids = [row["id"] for row in rows] if study is not None else []  # without a study nothing was planned
     deliveries = [dict(row) for row in connection.execute(sent.where(d.capture_id.in_(ids))).mappings()]
+    needs = dependencies_of(connection, ids)
     for row in rows:
         row["deliveries"] = [one for one in deliveries if one["capture_id"] == row["id"]]
+        row["needs"] = needs.get(row["id"], [])
         row["standing"] = standing_of_raw(_facts(row, row["deliveries"]), now=now)
     return rows
 
@@ -165,6 +192,8 @@ def _facts(row: Row, sent: Collection[Row]) -> RawFacts:
         failures=row["failures"],
         first_seen_at=row["first_seen_at"],
         held_codes=[one["held_code"] for one in sent if one["state"] == DeliveryState.HELD],
+        is_in_doubt=row["text"] is not None,
+        lacks_dependency=any(one["is_wanted"] and one["state"] in {None, CaptureState.SKIPPED} for one in row["needs"]),
     )
 
 
@@ -200,6 +229,9 @@ def _measurements(connection: Connection, raw: list[Row], of_series: dict[str, i
             "mid": found and found.mid,
             "protocol": found and found.protocol,
             "first_tick": found.ticks[0] if found and found.ticks else None,
+            # The field is zeroed where a file was exported without what it needs: empty is "unknown", never "nothing".
+            "needs": one["needs"] or ("in its own file" if found and found.index else "unknown"),
+            "doubt": one.pop("text"),
             "series": of_series.get(one.pop("series_uid")),
         }
     return sorted(raw, key=lambda one: (one["first_tick"] is None, one["first_tick"], one["mid"] or 0))

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, String, cast, insert, literal, select, update
 
 from transfer.catalog.tables import alert, event
 
@@ -49,3 +49,8 @@ def clear_alert(connection: Connection, *, key: str, at: datetime) -> None:
     is_open = (alert.c.key == key) & alert.c.cleared_at.is_(None)
     if connection.execute(select(alert.c.id).where(is_open)).first():
         connection.execute(update(alert).where(is_open).values(cleared_at=at, told_at=None))
+
+
+def in_doubt(capture_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return the condition on ``alert`` that images that came late put this capture's scan in doubt."""
+    return (alert.c.key == literal("doubt:") + cast(capture_id, String)) & alert.c.cleared_at.is_(None)

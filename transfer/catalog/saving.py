@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from kspace.records import Audit, Measurement, Part
 from transfer.catalog import documents, tables
-from transfer.catalog.dependencies import set_dependencies
+from transfer.catalog.dependencies import set_dependencies, wake_needed
 from transfer.catalog.matching import plan_anew, record_decision
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
 from transfer.catalog.probes import set_body_limit
@@ -97,6 +97,7 @@ def _(result: Twin, connection: Connection, row: RowMapping, at: datetime) -> Co
 @save.register
 def _(result: Joined, connection: Connection, row: RowMapping, at: datetime) -> Columns:
     record_decision(connection, row["id"], result.decision, at=at)
+    wake_needed(connection, row["id"], at=at)
     return {"reason": result.decision.reason}
 
 

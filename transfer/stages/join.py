@@ -58,7 +58,7 @@ def _beside(needed: Beside, decision: Decision, *, may_wait: bool) -> Outcome | 
     """Return that a dependency goes to the scan of what needs it; None where that has none or is long in coming."""
     if needed.study_uid is None:
         reason = f"Goes to the scan of MID {needed.mid}, whose reconstruction needs it, once that is known."
-        return Later(reason, _A_MINUTE_S) if may_wait else None
+        return Later(reason, _LOOK_AGAIN_S) if may_wait else None
     if needed.series_uid is None or decision.study_uid not in {None, needed.study_uid}:
         return None
     reason = f"The reconstruction of MID {needed.mid} needs it: it goes to the scan of that one."
@@ -79,7 +79,7 @@ def _uncertain(
             return Later(f"No DICOM matches yet: {decision.reason}", _A_DAY_S)
 
 
-_A_MINUTE_S = 60.0
+_LOOK_AGAIN_S = 600.0
 _A_DAY_S = 86_400.0
 """New DICOM of the scanner wakes the capture at once; this is only the longest silence."""
 

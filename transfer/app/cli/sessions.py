@@ -17,6 +17,7 @@ from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, console
 from transfer.app.rawfile import clock_time, printable
 from transfer.catalog import ledger
 from transfer.standing import Standing
+from transfer.states import CaptureState, DeliveryState
 
 Row = dict[str, Any]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for tables elsewhere.")]
@@ -28,8 +29,8 @@ _COLOURS = {
     Standing.COMPLETE: "green",
 }
 _WIDE = 140
-_WIDE_ONLY = {"date", "start", "size", "time left", "proved by"}
-_WORDS = {"session", "protocol", "proved by", "why", "raw files"}
+_WIDE_ONLY = {"date", "start", "size", "time left", "needs", "proved by"}
+_WORDS = {"session", "protocol", "needs", "proved by", "why", "raw files"}
 _PIPE_WIDTH = 1000
 _UNKNOWN = "unknown"
 """Until the relay knows when a scanner overwrites its files."""
@@ -63,6 +64,9 @@ def sessions(
     if homeless["raw"]:
         said = _counted(homeless["counts"])
         console.print(f"{len(homeless['raw']):,} raw files have no session yet: {said}.", highlight=False)
+    if homeless["kept"]:
+        kept = f"{homeless['kept']:,} of them lie in the spool, {homeless['kept_bytes'] / 1e9:.3f} GB"
+        console.print(f"{kept}, the oldest since {homeless['oldest_at']:%Y-%m-%d %H:%M} UTC.", highlight=False)
 
 
 def session(
@@ -107,7 +111,7 @@ def _listed(one: Row) -> dict[str, Any]:
 
 def _measured(raw: Row) -> dict[str, Any]:
     proved = [f"{d['destination']} {d['verified_at']:%Y-%m-%d %H:%M}" for d in raw["deliveries"] if d["verified_at"]]
-    why = next((d["reason"] for d in raw["deliveries"] if d["reason"] and not d["verified_at"]), raw["reason"])
+    why = raw["doubt"] or next((d["reason"] for d in _under_way(raw) if d["reason"]), raw["reason"])
     is_only_there = not raw["is_packed"] and raw["gone_at"] is None
     return {
         "raw": raw["id"],
@@ -118,16 +122,34 @@ def _measured(raw: Row) -> dict[str, Any]:
         "scan": raw["series"],
         "badge": raw["standing"],
         "time left": _UNKNOWN if is_only_there else "",
+        "needs": _needs(raw["needs"]),
         "proved by": ", ".join(proved),
         "why": why or "",
     }
+
+
+def _under_way(raw: Row) -> list[Row]:
+    return [d for d in raw["deliveries"] if not d["verified_at"] and d["state"] != DeliveryState.WITHDRAWN]
+
+
+def _needs(needs: str | list[Row]) -> str:
+    """Return where what the reconstruction needs is: in words, and for files of their own which capture has it."""
+    if isinstance(needs, str):
+        return needs
+    return ", ".join(f"MID {one['mid']} {_has(one)}" for one in needs)
+
+
+def _has(one: Row) -> str:
+    if one["capture"] is None:
+        return "not seen"
+    return f"({one['capture']})" if one["state"] != CaptureState.SKIPPED else "not captured"
 
 
 def _without_raw(one: Row) -> Iterable[dict[str, Any]]:
     joined = {raw["series"] for raw in one["measurements"]}
     for series in one["series"]:
         if series["number"] not in joined:
-            empty = dict.fromkeys(("raw", "MID", "start", "size", "time left", "proved by"), "")
+            empty = dict.fromkeys(("raw", "MID", "start", "size", "time left", "needs", "proved by"), "")
             count = series["instances"]
             said = f"{count} image{'' if count == 1 else 's'}, no raw file joined"
             name = printable(series["protocol"] or series["description"] or "")
