@@ -4,7 +4,7 @@ Two steps, since raw data are short-lived and their project is known only once t
 whether any project wants this file, *deliver* asks what the session's own project wants. The first rule that fits wins.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -69,8 +69,10 @@ class Choice(BaseModel):
     """The rule wants what the reconstruction needs as well."""
 
 
-def choose_capture(rules: Sequence[Rule], measurement: Measurement | None, *, scanner: str) -> Choice:
-    """Return whether any project's rules want this file captured.
+def choose_capture(
+    rules: Sequence[Rule], measurement: Measurement | None, *, scanner: str, needed_by: Sequence[Measurement] = ()
+) -> Choice:
+    """Return whether any project's rules want this file captured, for itself or for what needs it.
 
     Within a project the first rule that fits decides; the file is captured if at least one project includes it.
     """
@@ -83,36 +85,35 @@ def choose_capture(rules: Sequence[Rule], measurement: Measurement | None, *, sc
         if choice.is_wanted:
             return choice
         denial = denial or choice
-    return denial or _unasked(Step.CAPTURE, measurement, "no project asks for it")
+    own = denial or _unasked(Step.CAPTURE, measurement, "no project asks for it")
+    return _or_needed(own, (choose_capture(rules, other, scanner=scanner) for other in needed_by))
 
 
-def choose_delivery(rules: Sequence[Rule], measurement: Measurement | None, *, scanner: str, project: str) -> Choice:
-    """Return whether the rules of the session's own project want this file delivered."""
+def choose_delivery(
+    rules: Sequence[Rule],
+    measurement: Measurement | None,
+    *,
+    scanner: str,
+    project: str,
+    needed_by: Sequence[Measurement] = (),
+) -> Choice:
+    """Return whether the rules of the session's own project want this file delivered, by itself or by what needs it."""
     rule = _first(rules, measurement, scanner=scanner, project=project)
     if rule is None:
-        return _unasked(Step.DELIVER, measurement, f"project {project} does not ask for it")
+        own = _unasked(Step.DELIVER, measurement, f"project {project} does not ask for it")
+        return _or_needed(own, (choose_delivery(rules, m, scanner=scanner, project=project) for m in needed_by))
     return _choice(Step.DELIVER, rule, measurement)
 
 
-def or_needed(
-    choice: Choice, rules: Sequence[Rule], needed_by: Sequence[Measurement], *, scanner: str, project: str | None = None
-) -> Choice:
-    """Return the choice, or that the file is wanted after all, since the reconstruction of what a rule wants needs it.
-
-    A rule that excludes the file by name counts more.
-    """
-    if choice.is_wanted or choice.rule is not None:
-        return choice
-    for other in needed_by:
-        wanted = (
-            choose_capture(rules, other, scanner=scanner)
-            if project is None
-            else choose_delivery(rules, other, scanner=scanner, project=project)
-        )
-        if wanted.is_wanted and wanted.dependencies:
-            reason = f"{wanted.reason} The reconstruction of that MID {other.mid} needs this file."
-            return Choice(step=choice.step, is_wanted=True, rule=wanted.rule, reason=reason)
-    return choice
+def _or_needed(own: Choice, dependents: Iterable[Choice]) -> Choice:
+    """Return the file's own choice, or that it is wanted after all; a rule that excludes it by name counts more."""
+    if own.rule is not None:
+        return own
+    wanted = next((other for other in dependents if other.is_wanted and other.dependencies), None)
+    if wanted is None:
+        return own
+    reason = f"{wanted.reason} The reconstruction of that needs this file."
+    return Choice(step=own.step, is_wanted=True, rule=wanted.rule, reason=reason)
 
 
 def privacy_hold(

@@ -9,7 +9,7 @@ from kspace.errors import SpoolDamaged
 from kspace.manifest import read_manifest
 from kspace.records import Measurement
 from transfer.records import Capture, Changed, Done, Later, NewDelivery, Outcome, Planned, Released
-from transfer.selection import Choice, Rule, choose_delivery, or_needed
+from transfer.selection import Choice, Rule, choose_delivery
 from transfer.stages.cutting import cut_parts
 
 
@@ -37,15 +37,8 @@ def plan(  # noqa: PLR0913 -- the ports and what the plan depends on
     if not targets:
         return Later("The study's DICOM has no route to any destination: add a [[route]] for it.", 600.0)
     needed = needed_by(capture.image) if capture.image else ()
-    scanner = capture.scanner
     choices = [
-        or_needed(
-            choose_delivery(rules, capture.image, scanner=scanner, project=project),
-            rules,
-            needed,
-            scanner=scanner,
-            project=project,
-        )
+        choose_delivery(rules, capture.image, scanner=capture.scanner, project=project, needed_by=needed)
         for _, project in targets
     ]
     wanted = [target for target, choice in zip(targets, choices, strict=True) if choice.is_wanted]

@@ -9,7 +9,7 @@ from kspace.sources import Source
 from kspace.twix.header import read_head
 from kspace.twix.walk import quick_check
 from transfer.records import Capture, Changed, Done, Held, Later, Outcome, Settled
-from transfer.selection import Rule, choose_capture, or_needed
+from transfer.selection import Rule, choose_capture
 
 
 def settle(  # noqa: PLR0913 -- the ports and the two times
@@ -45,9 +45,8 @@ def settle(  # noqa: PLR0913 -- the ports and the two times
         known = audit.verdict not in {Verdict.NOT_TWIX, Verdict.HEADER_CUT}
         measurements = read_head(reader.read, capture.file.size) if known else ()
     image: Measurement | None = measurements[-1] if measurements else None
-    choice = choose_capture(rules, image, scanner=capture.scanner)
-    if image is not None:
-        choice = or_needed(choice, rules, needed_by(image), scanner=capture.scanner)
+    needed = needed_by(image) if image else ()
+    choice = choose_capture(rules, image, scanner=capture.scanner, needed_by=needed)
     if capture.as_is:
         choice = choice.model_copy(update={"is_wanted": True, "reason": "A person asked for it as it is."})
     elif not known:

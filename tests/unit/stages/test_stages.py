@@ -8,19 +8,15 @@ from hashlib import sha256
 
 import pytest
 
-from dicom.records import Certainty, Series
 from kspace.errors import Retry, SpoolDamaged, SpoolError
 from kspace.records import SourceFile, Verdict
 from kspace.sources.share import Share, ShareSettings
 from kspace.twix.synthetic import Synthetic, write_twix
-from transfer.catalog.candidates import Candidate
 from transfer.records import (
-    Beside,
     Capture,
     Changed,
     Done,
     Held,
-    Joined,
     Later,
     Match,
     PackedUp,
@@ -32,7 +28,6 @@ from transfer.records import (
     Twin,
 )
 from transfer.selection import Rule
-from transfer.stages.join import join
 from transfer.stages.pack import pack
 from transfer.stages.plan import plan
 from transfer.stages.retire import retire
@@ -289,42 +284,6 @@ def test_damage_at_the_door_holds_its_own_delivery_and_pauses_nothing(matched, t
     assert (failed.value.pauses, failed.value.retry) == (False, Retry.PERSON)
 
 
-def a_series(capture, **changes):
-    image = capture.image
-    found = {
-        "series_uid": "1.2.3.4",
-        "study_uid": "1.2.3",
-        "number": 4,
-        "serial": image.serial,
-        "lprotid": image.lprotid,
-        "frame_of_reference": image.frame_of_reference,
-        "ticks": frozenset({image.ticks[3]}),
-    }
-    return Series(**found | changes)
-
-
-def joined(capture, *series, quiet_s=10.0, age_s=60.0, needed=None):
-    found = [Candidate(one, NOW - timedelta(seconds=age_s)) for one in series]
-    ports = {"find": lambda _: found, "beside": lambda _: needed, "clock": Standing()}
-    return join(capture, **ports, quiet_s=quiet_s, no_series_after_s=3600.0)
-
-
-def test_a_certain_series_is_joined_once_its_study_is_quiet(matched):
-    capture = matched()
-    assert isinstance(joined(capture, a_series(capture), age_s=1.0), Later)
-    assert isinstance(joined(capture, a_series(capture)).result, Joined)
-
-
-def test_a_study_without_the_series_is_given_time(matched):
-    capture = matched()
-    other = a_series(capture, lprotid=99, ticks=frozenset({1}), series_uid="1.2.3.9")
-    waiting = joined(capture, other)
-    assert isinstance(waiting, Later)
-    assert "2026-03-01 13:00 UTC" in waiting.reason
-    long_ago = replace(capture, since_at=NOW - timedelta(hours=2))
-    assert joined(long_ago, other, age_s=7200.0).result.decision.series_uids == ()
-
-
 SENSITIVITIES = Rule(name="t1", project="P", protocols=("t1_*",), dependencies=True)
 
 
@@ -337,7 +296,7 @@ def needing(capture, share):
 def test_what_a_wanted_measurement_needs_is_wanted_where_the_rule_says_so(capture, share, needing):
     choice = settled(capture(), share, rules=(SENSITIVITIES,), needed_by=(needing,)).result.choice
     assert choice.is_wanted
-    assert "The reconstruction of that MID 107 needs this file." in choice.reason
+    assert "protocol 't1_mprage'. The reconstruction of that needs this file." in choice.reason
     without = SENSITIVITIES.model_copy(update={"dependencies": False})
     assert not settled(capture(), share, rules=(without,), needed_by=(needing,)).result.choice.is_wanted
     assert not settled(capture(), share, rules=(SENSITIVITIES,)).result.choice.is_wanted
@@ -349,36 +308,6 @@ def test_what_a_wanted_measurement_needs_is_wanted_where_the_rule_says_so(captur
 def test_what_a_delivered_measurement_needs_is_delivered_too(matched, tmp_path, needing):
     assert isinstance(planned(matched(), tmp_path, rules=(SENSITIVITIES,), needed_by=(needing,)).result, Planned)
     assert isinstance(planned(matched(), tmp_path, rules=(SENSITIVITIES,)), Later)
-
-
-def test_a_dependency_goes_to_the_scan_of_what_needs_it(matched):
-    capture = matched()
-    other = a_series(capture, lprotid=99, ticks=frozenset({1}), series_uid="1.2.3.9")
-    needed = Beside(mid=107, study_uid="1.2.3", series_uid="1.2.3.9")
-    decision = joined(capture, other, needed=needed).result.decision
-    assert (decision.certainty, decision.series_uids) == (Certainty.BESIDE, ("1.2.3.9",))
-    assert "MID 107 needs it" in decision.reason
-    assert joined(capture, needed=needed).result.decision.certainty is Certainty.BESIDE, "no image of its own ever came"
-    own = joined(capture, a_series(capture), other, needed=needed).result.decision
-    assert own.series_uids == ("1.2.3.4",), "its own series counts more"
-    elsewhere = joined(capture, other, needed=replace(needed, study_uid="9"))
-    assert isinstance(elsewhere, Later), "never into a study that its own header does not show"
-
-
-def test_a_dependency_waits_for_what_needs_it_as_long_as_for_a_series_and_then_goes_to_the_session(matched):
-    other = a_series(matched(), lprotid=99, ticks=frozenset({1}), series_uid="1.2.3.9")
-    unknown = Beside(mid=107, study_uid=None, series_uid=None)
-    waiting = joined(matched(), other, needed=unknown)
-    assert "MID 107" in waiting.reason
-    late = matched(since_at=NOW - timedelta(hours=2))
-    assert joined(late, other, age_s=7200.0, needed=unknown).result.decision.series_uids == ()
-    at_session = Beside(mid=107, study_uid="1.2.3", series_uid=None)
-    assert "no series comes by" in joined(matched(), other, needed=at_session).reason
-
-
-def test_without_dicom_or_header_it_waits_and_says_so(matched, capture):
-    assert "No DICOM matches yet" in joined(matched()).reason
-    assert "header could not be read" in joined(capture()).reason
 
 
 def test_the_spool_is_kept_for_its_time(capture):

@@ -1,5 +1,7 @@
 """The first schema."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -21,6 +23,26 @@ _TRIGGERS_POSTGRESQL = (
     """CREATE TRIGGER event_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON event
     FOR EACH STATEMENT EXECUTE FUNCTION event_append_only()""",
 )
+
+
+def _work() -> list[sa.Column[Any]]:
+    """Return the columns of a row that the engine claims."""
+    return [
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("since_at", Instant(), nullable=False),
+        sa.Column("due_at", Instant(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("held_from", sa.String(length=16), nullable=True),
+        sa.Column("held_code", sa.String(length=32), nullable=True),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("priority", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("machine", sa.String(length=64), nullable=True),
+        sa.Column("lane", sa.String(length=200), nullable=True),
+        sa.Column("lease_token", sa.String(length=32), nullable=True),
+        sa.Column("lease_owner", sa.String(length=64), nullable=True),
+        sa.Column("lease_until", Instant(), nullable=True),
+    ]
 
 
 def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
@@ -98,20 +120,7 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         "capture",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("source_file_id", sa.Integer(), nullable=False),
-        sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("since_at", Instant(), nullable=False),
-        sa.Column("due_at", Instant(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("held_from", sa.String(length=16), nullable=True),
-        sa.Column("held_code", sa.String(length=32), nullable=True),
-        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("priority", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("machine", sa.String(length=64), nullable=True),
-        sa.Column("lane", sa.String(length=200), nullable=True),
-        sa.Column("lease_token", sa.String(length=32), nullable=True),
-        sa.Column("lease_owner", sa.String(length=64), nullable=True),
-        sa.Column("lease_until", Instant(), nullable=True),
+        *_work(),
         sa.Column("as_is", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("verdict", sa.String(length=40), nullable=True),
         sa.Column("verdict_reason", sa.Text(), nullable=True),
@@ -180,20 +189,7 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("project", sa.String(length=64), nullable=False),
         sa.Column("subject", sa.String(length=64), nullable=True),
         sa.Column("session", sa.String(length=64), nullable=True),
-        sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("since_at", Instant(), nullable=False),
-        sa.Column("due_at", Instant(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("held_from", sa.String(length=16), nullable=True),
-        sa.Column("held_code", sa.String(length=32), nullable=True),
-        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("priority", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("machine", sa.String(length=64), nullable=True),
-        sa.Column("lane", sa.String(length=200), nullable=True),
-        sa.Column("lease_token", sa.String(length=32), nullable=True),
-        sa.Column("lease_owner", sa.String(length=64), nullable=True),
-        sa.Column("lease_until", Instant(), nullable=True),
+        *_work(),
         sa.Column("place", sa.Text(), nullable=True),
         sa.Column("former_places", sa.JSON(), nullable=True),
         sa.Column("experiment", sa.String(length=64), nullable=True),
