@@ -25,6 +25,10 @@ _TRIGGERS_POSTGRESQL = (
 )
 
 
+def _id(table: str) -> tuple[sa.Column[int], sa.PrimaryKeyConstraint]:
+    return sa.Column("id", sa.Integer(), nullable=False), sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{table}"))
+
+
 def _work() -> list[sa.Column[Any]]:
     """Return the columns of a row that the engine claims."""
     return [
@@ -49,14 +53,13 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
     """Create every table, and the triggers that keep events append-only."""
     op.create_table(
         "alert",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("alert"),
         sa.Column("key", sa.String(length=200), nullable=False),
         sa.Column("severity", sa.String(length=16), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("raised_at", Instant(), nullable=False),
         sa.Column("cleared_at", Instant(), nullable=True),
         sa.Column("told_at", Instant(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_alert")),
     )
     op.create_index(
         "uq_alert_open",
@@ -68,7 +71,7 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
     )
     op.create_table(
         "event",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("event"),
         sa.Column("at", Instant(), nullable=False),
         sa.Column("actor", sa.String(length=64), nullable=False),
         sa.Column("subject", sa.String(length=16), nullable=False),
@@ -77,7 +80,6 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("before", sa.String(length=16), nullable=True),
         sa.Column("after", sa.String(length=16), nullable=True),
         sa.Column("detail", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
     )
     op.create_index(op.f("ix_event_subject_id"), "event", ["subject_id"], unique=False)
     op.create_table(
@@ -90,7 +92,7 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
     )
     op.create_table(
         "source_file",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("source_file"),
         sa.Column("scanner", sa.String(length=64), nullable=False),
         sa.Column("source", sa.String(length=64), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
@@ -101,24 +103,22 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("first_seen_at", Instant(), nullable=False),
         sa.Column("last_seen_at", Instant(), nullable=False),
         sa.Column("gone_at", Instant(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_source_file")),
         sa.UniqueConstraint("source", "path", "version", name=op.f("uq_source_file_source")),
     )
     op.create_table(
         "study",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("study"),
         sa.Column("study_uid", sa.String(length=64), nullable=False),
         sa.Column("called_ae", sa.String(length=16), nullable=False),
         sa.Column("calling_ae", sa.String(length=16), nullable=False),
         sa.Column("first_arrival_at", Instant(), nullable=False),
         sa.Column("last_arrival_at", Instant(), nullable=False),
         sa.Column("document", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_study")),
         sa.UniqueConstraint("study_uid", name=op.f("uq_study_study_uid")),
     )
     op.create_table(
         "capture",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("capture"),
         sa.Column("source_file_id", sa.Integer(), nullable=False),
         *_work(),
         sa.Column("as_is", sa.Boolean(), server_default=sa.text("false"), nullable=False),
@@ -129,7 +129,6 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("stored_bytes", sa.BigInteger(), nullable=True),
         sa.Column("manifest", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["source_file_id"], ["source_file.id"], name=op.f("fk_capture_source_file_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_capture")),
         sa.UniqueConstraint("source_file_id", name=op.f("uq_capture_source_file_id")),
     )
     op.create_index("ix_capture_due", "capture", ["state", "due_at"], unique=False)
@@ -144,7 +143,7 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
     )
     op.create_table(
         "series",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("series"),
         sa.Column("study_id", sa.Integer(), nullable=False),
         sa.Column("series_uid", sa.String(length=64), nullable=False),
         sa.Column("number", sa.Integer(), nullable=True),
@@ -153,14 +152,13 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("document", sa.JSON(), nullable=False),
         sa.Column("told", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_series_study_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_series")),
         sa.UniqueConstraint("series_uid", name=op.f("uq_series_series_uid")),
     )
     op.create_index(op.f("ix_series_study_id"), "series", ["study_id"], unique=False)
     op.create_index("ix_series_protocol", "series", ["serial", "protocol"], unique=False)
     op.create_table(
         "decision",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("decision"),
         sa.Column("capture_id", sa.Integer(), nullable=False),
         sa.Column("step", sa.String(length=8), nullable=False),
         sa.Column("is_wanted", sa.Boolean(), nullable=False),
@@ -168,7 +166,6 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("at", Instant(), nullable=False),
         sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_decision_capture_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_decision")),
     )
     op.create_index(op.f("ix_decision_capture_id"), "decision", ["capture_id"], unique=False)
     op.create_table(
@@ -181,7 +178,7 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
     )
     op.create_table(
         "delivery",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("delivery"),
         sa.Column("kind", sa.String(length=8), nullable=False),
         sa.Column("capture_id", sa.Integer(), nullable=True),
         sa.Column("study_id", sa.Integer(), nullable=False),
@@ -202,7 +199,6 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("assigned_by", sa.String(length=64), nullable=True),
         sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_delivery_capture_id")),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_delivery_study_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery")),
         sa.UniqueConstraint("capture_id", "study_id", "destination", name=op.f("uq_delivery_capture_id")),
     )
     op.create_index(op.f("ix_delivery_capture_id"), "delivery", ["capture_id"], unique=False)
@@ -226,7 +222,7 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
     )
     op.create_table(
         "instance",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("instance"),
         sa.Column("series_id", sa.Integer(), nullable=False),
         sa.Column("sop_uid", sa.String(length=64), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
@@ -236,13 +232,12 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("freed_at", Instant(), nullable=True),
         sa.Column("document", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["series_id"], ["series.id"], name=op.f("fk_instance_series_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_instance")),
         sa.UniqueConstraint("sop_uid", "sha256", name=op.f("uq_instance_sop_uid")),
     )
     op.create_index(op.f("ix_instance_series_id"), "instance", ["series_id"], unique=False)
     op.create_table(
         "match",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("match"),
         sa.Column("capture_id", sa.Integer(), nullable=False),
         sa.Column("study_id", sa.Integer(), nullable=False),
         sa.Column("series_uid", sa.String(length=64), nullable=True),
@@ -253,7 +248,6 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("undone_at", Instant(), nullable=True),
         sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_match_capture_id")),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_match_study_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_match")),
     )
     op.create_index(op.f("ix_match_capture_id"), "match", ["capture_id"], unique=False)
     op.create_table(
@@ -267,14 +261,13 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
     op.create_index(op.f("ix_belonging_study_id"), "belonging", ["study_id"], unique=False)
     op.create_table(
         "probe",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("probe"),
         sa.Column("destination", sa.String(length=64), nullable=False),
         sa.Column("server", sa.Text(), nullable=False),
         sa.Column("project", sa.String(length=64), nullable=False),
         sa.Column("facts", sa.JSON(), nullable=False),
         sa.Column("answers", sa.JSON(), nullable=False),
         sa.Column("at", Instant(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_probe")),
     )
     op.create_index(op.f("ix_probe_destination"), "probe", ["destination"], unique=False)
     op.create_table(
@@ -296,7 +289,7 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
     op.create_index("ix_dependency_mid", "dependency", ["serial", "mid"], unique=False)
     op.create_table(
         "measurement",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("measurement"),
         sa.Column("capture_id", sa.Integer(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("mid", sa.Integer(), nullable=True),
@@ -304,7 +297,6 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("protocol", sa.Text(), nullable=True),
         sa.Column("document", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_measurement_capture_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_measurement")),
         sa.UniqueConstraint("capture_id", "number", name=op.f("uq_measurement_capture_id")),
     )
     op.create_index(op.f("ix_measurement_capture_id"), "measurement", ["capture_id"], unique=False)
@@ -325,7 +317,7 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
     )
     op.create_table(
         "refusal",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("refusal"),
         sa.Column("sop_uid", sa.String(length=64), nullable=False),
         sa.Column("study_uid", sa.String(length=64), nullable=True),
         sa.Column("series_uid", sa.String(length=64), nullable=True),
@@ -335,12 +327,11 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("at", Instant(), nullable=False),
         sa.Column("arrived_at", Instant(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_refusal")),
     )
     op.create_index(op.f("ix_refusal_sop_uid"), "refusal", ["sop_uid"], unique=False)
     op.create_table(
         "commitment",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("commitment"),
         sa.Column("transaction_uid", sa.String(length=64), nullable=False),
         sa.Column("calling_ae", sa.String(length=16), nullable=False),
         sa.Column("called_ae", sa.String(length=16), nullable=False),
@@ -349,7 +340,6 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("due_at", Instant(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("reported_at", Instant(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_commitment")),
         sa.UniqueConstraint("calling_ae", "transaction_uid", name=op.f("uq_commitment_calling_ae")),
     )
     op.create_index(op.f("ix_commitment_due_at"), "commitment", ["due_at"], unique=False)
@@ -363,14 +353,13 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
     )
     op.create_table(
         "evidence",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("evidence"),
         sa.Column("match_id", sa.Integer(), nullable=False),
         sa.Column("series_uid", sa.String(length=64), nullable=False),
         sa.Column("clue", sa.String(length=32), nullable=False),
         sa.Column("weight", sa.String(length=16), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["match_id"], ["match.id"], name=op.f("fk_evidence_match_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_evidence")),
     )
     op.create_index(op.f("ix_evidence_match_id"), "evidence", ["match_id"], unique=False)
     op.create_table(
@@ -387,12 +376,11 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
     )
     op.create_table(
         "receipt",
-        sa.Column("id", sa.Integer(), nullable=False),
+        *_id("receipt"),
         sa.Column("delivery_id", sa.Integer(), nullable=False),
         sa.Column("document", sa.LargeBinary(), nullable=False),
         sa.Column("at", Instant(), nullable=False),
         sa.ForeignKeyConstraint(["delivery_id"], ["delivery.id"], name=op.f("fk_receipt_delivery_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_receipt")),
     )
     op.create_index(op.f("ix_receipt_delivery_id"), "receipt", ["delivery_id"], unique=False)
 
