@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         meddler.seen.append(seen)
         what = meddler.meddle(seen)
         size = int(self.headers.get("content-length", 0))
-        if what in {LOSE, CUT}:
+        if what in (LOSE, CUT):
             self.rfile.read(size // 2 if what == CUT else 0)
             return self._hang_up()
         body = self.rfile.read(size)
@@ -101,7 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
         if "content-length" not in {name.lower() for name in headers} and self.command != "HEAD":
             self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
         pass

@@ -123,7 +123,7 @@ class S3:
         head = self._client.call("head_object", Key=f"{place}/{name}")
         if head["ContentLength"] != body.size:
             raise NotHeld(f"The archive holds {name} with another length; it is sent again.")
-        etag = str(head.get("ETag", "")).strip('"').lower()
+        etag = str(head["ETag"]).strip('"').lower()
         if not afresh and etag == self._expected(body):
             return Proof(digest=f"etag:{etag}", how="the archive's own MD5 of what it stored, and its length")
         if self._client.sha256(f"{place}/{name}") != body.sha256:

@@ -28,6 +28,12 @@ _READ_TRIES = 3
 _BLOCK = 1 << 18
 _BROKEN = (NoConnection, HTTPClientError, IncompleteReadError, ResponseParserError)
 """What botocore raises where no whole answer came, or none that can be understood."""
+_TELLS = {
+    **dict.fromkeys(("list_objects_v2", "list_parts", "list_multipart_uploads"), "IsTruncated"),
+    **dict.fromkeys(("put_object", "upload_part", "complete_multipart_upload", "head_object"), "ETag"),
+    "create_multipart_upload": "UploadId",
+}
+"""What a server always says in answer to an operation. A proxy's page does not, and would pass for an empty list."""
 _SAFE = "The data are safe in the spool."
 _WAITS = "Everything for it waits, nothing is lost, and the relay tries again by itself."
 _KEYS = "refuses the access key ({code}). {waits} Put the right keys in their files."
@@ -165,15 +171,10 @@ class S3Client:
                 if not left or isinstance(error, ReadTimeoutError):
                     raise self._down(type(error).__name__) from None
             else:
+                if _TELLS.get(operation) not in {None, *answer}:
+                    raise self._down("a page for people instead of data")
                 return answer
         raise AssertionError("the last try returns or raises")
-
-    def sent(self, operation: str, **given: Any) -> str:  # noqa: ANN401 -- whatever the operation takes
-        """Send bytes and return the ETag of what was stored; a page of some proxy's has none."""
-        etag: str | None = self.call(operation, **given).get("ETag")
-        if not etag:
-            raise self._down("an answer without an ETag")
-        return etag
 
     @contextmanager
     def stream(self, key: str) -> Iterator[Iterator[bytes]]:

@@ -47,7 +47,7 @@ class Uploader:
         """
         if body.size <= self._settings.part_bytes:
             (piece,) = _pieces(body, self._settings.part_bytes) if body.size else (_Piece(1, b""),)
-            self._client.sent("put_object", Key=key, **self._encryption(), **self._checked(piece))
+            self._client.call("put_object", Key=key, **self._encryption(), **self._checked(piece))
             progress()
             return
         for _ in range(_STARTS):
@@ -76,7 +76,7 @@ class Uploader:
 
         def send(piece: _Piece) -> None:
             given = {"Key": key, "UploadId": upload, "PartNumber": piece.number, **self._checked(piece)}
-            etags[piece.number] = self._named(piece, self._client.sent("upload_part", **given))
+            etags[piece.number] = self._named(piece, self._client.call("upload_part", **given)["ETag"])
 
         with ThreadPoolExecutor(self._settings.parts_at_once) as pool:
             for piece in _pieces(body, self._settings.part_bytes):

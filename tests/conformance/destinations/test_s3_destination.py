@@ -1,0 +1,404 @@
+"""The S3 destination against real servers: uploads begun again, answers that lie, keys that change, rights."""
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from kspace.errors import ConfigError, KspaceError, Retry
+from tests.servers.meddler import CUT, LOSE_ANSWER, Seen
+from tests.servers.swift import SECRET
+from transfer.destinations import Body
+from transfer.destinations.errors import DestinationDown, Forbidden, Missing, NotHeld, Refused, Unauthorized
+from transfer.routing import session_name
+
+MIB = 1 << 20
+DATA = bytes(range(256)) * (4096 * 21)
+"""21 MiB: five parts of 5 MiB."""
+PARTS = 5
+BODY = Body.of(DATA)
+NAME = "0000007-0123456789ab/part-00001.bin"
+
+
+class Power(KspaceError):
+    """It went."""
+
+
+def after(number):
+    """Return a progress that ends the work at its so many-th call."""
+    calls = []
+
+    def told():
+        calls.append(1)
+        if len(calls) >= number:
+            raise Power
+
+    return told
+
+
+def place_in(archive):
+    return archive.open_place(project="P", experiment="0123456789ab", series_uid=None)
+
+
+def uploads(bucket):
+    return bucket.stock.list_multipart_uploads(Bucket=bucket.name).get("Uploads", [])
+
+
+def is_whole(bucket, archive, place):
+    assert archive.prove(place, {NAME: BODY})
+    stored = bucket.stock.get_object(Bucket=bucket.name, Key=f"{place}/{NAME}")["Body"].read()
+    return stored == DATA and uploads(bucket) == []
+
+
+def once(which, how):
+    """Return what a meddler does with the first such request."""
+    done = threading.Event()
+
+    def meddle(seen):
+        if which(seen) and not done.is_set():
+            done.set()
+            return how
+        return None
+
+    return meddle
+
+
+@pytest.mark.parametrize("parts_at_once", [1, 3])
+def test_an_upload_goes_on_where_it_broke_off(bucket, parts_at_once):
+    place = place_in(bucket.s3())
+    with pytest.raises(Power):
+        bucket.s3(parts_at_once=parts_at_once).put(place, NAME, BODY, progress=after(2))
+    assert place_in(bucket.s3()), "another life"
+    before = bucket.meddler.count(Seen.is_part)
+    assert 2 <= before <= 2 + parts_at_once
+    archive = bucket.s3(parts_at_once=parts_at_once)
+    archive.put(place, NAME, BODY)
+    assert bucket.meddler.count(Seen.is_part) == PARTS, "nothing was sent twice"
+    assert is_whole(bucket, archive, place)
+
+
+def test_a_part_that_was_cut_is_sent_again_and_no_other(bucket):
+    archive = bucket.s3(parts_at_once=1)
+    place = place_in(archive)
+    bucket.meddler.meddle = lambda seen: CUT if "partNumber=3" in seen.path else None
+    with pytest.raises(DestinationDown):
+        archive.put(place, NAME, BODY)
+    bucket.meddler.meddle = lambda _: None
+    archive.put(place, NAME, BODY)
+    assert bucket.meddler.count(Seen.is_part) == PARTS + 1
+    assert is_whole(bucket, archive, place)
+
+
+def test_a_part_that_is_not_what_was_sent_is_sent_again(bucket):
+    archive = bucket.s3(parts_at_once=1)
+    place = place_in(archive)
+    with pytest.raises(Power):
+        archive.put(place, NAME, BODY, progress=after(3))
+    (upload,) = uploads(bucket)
+    where = {"Bucket": bucket.name, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+    bucket.stock.upload_part(**where, PartNumber=2, Body=bytes(5 * MIB))
+    archive.put(place, NAME, BODY)
+    assert is_whole(bucket, archive, place)
+
+
+def test_an_upload_that_somebody_aborts_begins_anew_by_itself(bucket):
+    archive = bucket.s3(parts_at_once=1)
+    place, calls = place_in(archive), []
+
+    def abort_after_three():
+        calls.append(1)
+        if len(calls) == 3:
+            (upload,) = uploads(bucket)
+            where = {"Bucket": bucket.name, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+            bucket.stock.abort_multipart_upload(**where)
+
+    archive.put(place, NAME, BODY, progress=abort_after_three)
+    assert is_whole(bucket, archive, place)
+
+
+def test_one_that_is_always_aborted_is_given_up_for_now(bucket):
+    archive = bucket.s3(parts_at_once=1)
+    place = place_in(archive)
+    gone = b"<Error><Code>NoSuchUpload</Code><Message>gone</Message></Error>"
+    bucket.meddler.meddle = lambda seen: (404, {}, gone) if seen.is_part() else None
+    with pytest.raises(KspaceError, match="3 times") as caught:
+        archive.put(place, NAME, BODY)
+    assert caught.value.retry is Retry.LATER
+
+
+def test_a_completion_of_which_nothing_was_heard_is_looked_for(bucket):
+    archive = bucket.s3()
+    place = place_in(archive)
+    bucket.meddler.meddle = once(Seen.ends_upload, LOSE_ANSWER)
+    with pytest.raises(DestinationDown):
+        archive.put(place, NAME, BODY)
+    assert archive.listing(place)[NAME].size == len(DATA)
+    assert is_whole(bucket, archive, place)
+
+
+def test_a_200_with_an_error_inside_completes_nothing(bucket):
+    """CompleteMultipartUpload: "A request could contain an error in the body of a 200 response"."""
+    archive = bucket.s3()
+    place = place_in(archive)
+    error = b'<?xml version="1.0"?><Error><Code>InternalError</Code><Message>again</Message></Error>'
+    bucket.meddler.meddle = once(Seen.ends_upload, (200, {"Content-Type": "application/xml"}, error))
+    with pytest.raises(KspaceError, match="InternalError") as caught:
+        archive.put(place, NAME, BODY)
+    assert caught.value.retry is Retry.LATER
+    with pytest.raises(NotHeld):
+        archive.prove(place, {NAME: BODY})
+    archive.put(place, NAME, BODY)
+    assert bucket.meddler.count(Seen.is_part) == PARTS
+    assert is_whole(bucket, archive, place)
+
+
+@pytest.mark.parametrize("data", [b"small", DATA], ids=["small", "large"])
+def test_a_page_for_people_is_no_answer(bucket, data):
+    archive = bucket.s3()
+    place = place_in(archive)
+    bucket.meddler.meddle = lambda _: (200, {"Content-Type": "text/html"}, b"<html>Please log in</html>")
+    with pytest.raises(DestinationDown):
+        archive.put(place, NAME, Body.of(data))
+    with pytest.raises(KspaceError):
+        archive.listing(place)
+
+
+def test_older_uploads_of_the_same_object_are_let_go_once_it_is_there(bucket):
+    archive = bucket.s3()
+    place = place_in(archive)
+    for _ in range(2):
+        bucket.stock.create_multipart_upload(Bucket=bucket.name, Key=f"{place}/{NAME}")
+    other = bucket.stock.create_multipart_upload(Bucket=bucket.name, Key=f"{place}/{NAME}.other")["UploadId"]
+    archive.put(place, NAME, BODY)
+    assert [upload["UploadId"] for upload in uploads(bucket)] == [other], "another's is left alone"
+
+
+def test_another_part_size_in_the_second_life_ends_well_too(bucket):
+    place = place_in(bucket.s3())
+    with pytest.raises(Power):
+        bucket.s3(parts_at_once=1).put(place, NAME, BODY, progress=after(3))
+    archive = bucket.s3(part_bytes=6 * MIB)
+    archive.put(place, NAME, BODY)
+    assert is_whole(bucket, archive, place)
+
+
+def test_with_sha256_a_checksum_of_each_part_is_sent_and_checked(bucket):
+    archive = bucket.s3(checksum="sha256")
+    place = place_in(archive)
+    with pytest.raises(Power):
+        archive.put(place, NAME, BODY, progress=after(2))
+    archive.put(place, NAME, BODY)
+    parts = [seen for seen in bucket.meddler.seen if seen.is_part()]
+    assert len(parts) == PARTS
+    assert all(seen.headers["x-amz-checksum-sha256"] and seen.headers["content-md5"] for seen in parts)
+    assert is_whole(bucket, archive, place)
+
+
+def test_where_an_etag_is_no_md5_the_object_is_read_back(bucket):
+    """SSE-KMS: "the ETag is not an MD5 digest of the object data" (Object, ETag)."""
+    archive = bucket.s3()
+    place = place_in(archive)
+    archive.put(place, NAME, BODY)
+    head = {"ETag": f'"{"0" * 32}-5"', "Content-Length": str(len(DATA))}
+    bucket.meddler.meddle = lambda seen: (200, head, b"") if seen.method == "HEAD" else None
+    assert archive.prove(place, {NAME: BODY})[NAME].digest == f"sha256:{BODY.sha256}"
+
+
+def test_encryption_is_asked_for_with_each_object(bucket):
+    """This server has none and says so (501): nothing is stored in clear instead."""
+    archive = bucket.s3(encryption="aws:kms", kms_key="key-1")
+    place = place_in(archive)
+    for data in (b"small", DATA):
+        with pytest.raises(Refused, match="NotImplemented") as caught:
+            archive.put(place, NAME, Body.of(data))
+        assert caught.value.retry is Retry.PERSON
+        sent = bucket.meddler.seen[-1].headers
+        assert sent["x-amz-server-side-encryption"] == "aws:kms"
+        assert sent["x-amz-server-side-encryption-aws-kms-key-id"] == "key-1"
+    assert archive.listing(place) == {}
+
+
+def test_keys_are_read_anew(bucket):
+    archive = bucket.s3()
+    bucket.keys["secret_key"].write_text("expired")
+    with pytest.raises(Unauthorized):
+        archive.listing("x")
+    bucket.keys["secret_key"].write_text(SECRET + "\n")
+    assert archive.listing("x") == {}
+    bucket.keys["secret_key"].unlink()
+    with pytest.raises(Unauthorized, match="cannot be signed in to"):
+        archive.listing("x")
+
+
+def test_a_refusal_of_keys_that_were_just_replaced_is_no_long_pause(bucket):
+    archive = bucket.s3()
+    bucket.keys["secret_key"].write_text("expired")
+
+    def replace(_seen):
+        bucket.keys["secret_key"].write_text(SECRET)
+
+    bucket.meddler.meddle = replace
+    with pytest.raises(DestinationDown, match="just now"):
+        archive.listing("x")
+    assert archive.listing("x") == {}
+
+
+def test_a_session_token_is_sent_and_read_anew(bucket, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("first")
+    archive = bucket.s3(session_token={"file": str(token)})
+    archive.listing("x")
+    token.write_text("second")
+    archive.listing("x")
+    sent = [seen.headers["x-amz-security-token"] for seen in bucket.meddler.seen]
+    assert sent == ["first", "second"]
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidAccessKeyId"])
+def test_expired_keys_pause_the_whole_destination(bucket, code):
+    said = f"<Error><Code>{code}</Code><Message>AKIASECRET</Message></Error>".encode()
+    bucket.meddler.meddle = lambda _: (400, {}, said)
+    with pytest.raises(Unauthorized) as caught:
+        bucket.s3().listing("x")
+    assert "AKIASECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (403, "QuotaExceeded", "Full"),
+        (507, "XMinioStorageFull", "Full"),
+        (503, "SlowDown", "DestinationDown"),
+        (500, "InternalError", "DestinationError"),
+        (403, "RequestTimeTooSkewed", "DestinationDown"),
+        (413, "", "Refused"),
+        (301, "PermanentRedirect", "Refused"),
+        (403, "AccessDenied", "Forbidden"),
+        (404, "NoSuchBucket", "Missing"),
+        (400, "BadDigest", "DestinationError"),
+    ],
+)
+def test_each_refusal_has_its_kind(bucket, status, code, kind):
+    archive = bucket.s3()
+    body = f"<Error><Code>{code}</Code><Message>m</Message></Error>".encode() if code else b""
+    bucket.meddler.meddle = lambda _: (status, {}, body)
+    with pytest.raises(KspaceError) as caught:
+        archive.put("P/s", NAME, Body.of(b"small"))
+    assert type(caught.value).__name__ == kind, caught.value
+    assert str(caught.value).count(".") >= 2 or kind == "DestinationError", "it says what is safe and what to do"
+
+
+def test_a_head_that_is_refused_is_explained_by_a_listing(bucket):
+    archive = bucket.s3()
+    bucket.keys["secret_key"].write_text("expired")
+    with pytest.raises(Unauthorized):
+        archive.prove("P/s", {NAME: BODY})
+
+
+def test_nothing_is_taken_from_the_environment(bucket, monkeypatch, tmp_path):
+    (tmp_path / "config").write_text("[default]\nregion = nowhere\n")
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "other",
+        "AWS_PROFILE": "none-such",
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_CA_BUNDLE": "/none/such",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_supported",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert bucket.s3().listing("x") == {}
+
+
+def test_a_proxy_is_gone_through(bucket, monkeypatch):
+    url = bucket.meddler.url
+    archive = bucket.s3(endpoint="http://none.such.invalid", proxy={"url": url})
+    bucket.meddler.meddle = lambda _: (
+        200,
+        {},
+        b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
+    )
+    assert archive.listing("x") == {}
+    assert bucket.meddler.seen[-1].path.startswith("http://none.such.invalid/")
+
+
+def test_a_session_is_found_by_its_name_or_by_its_uid(bucket):
+    archive, uid = bucket.s3(prefix="kspace/"), "1.2.3.4"
+    place = archive.open_place(project="P", experiment=session_name(uid), series_uid="1.2")
+    archive.put(place, NAME, Body.of(b"small"))
+    assert place == f"kspace/P/{session_name(uid)}"
+    for session in (uid, session_name(uid)):
+        assert archive.places(project="P", session=session, scan=None) == [place]
+    with pytest.raises(Missing, match="no such session"):
+        archive.places(project="P", session="1.2.3.5", scan=None)
+    with pytest.raises(Missing, match="no scans"):
+        archive.places(project="P", session=uid, scan="5")
+
+
+def test_more_objects_than_a_page_are_all_listed(bucket):
+    archive = bucket.s3()
+    for number in range(5):
+        archive.put("P/s", f"f/{number}", Body.of(b"small"))
+    pages = iter([2, 2, 2])
+    real = archive._client.call
+
+    def by_twos(operation, **given):
+        next(pages)
+        return real(operation, MaxKeys=2, **given)
+
+    archive._client.call = by_twos
+    assert set(archive.listing("P/s")) == {f"f/{number}" for number in range(5)}
+
+
+def test_the_check_tries_all_and_advises(bucket):
+    archive = bucket.s3()
+    assert archive.check() == f"may write to, read and list bucket {bucket.name} at {bucket.meddler.url}"
+    advice = archive.advice()
+    assert [line for line in advice if "may delete" in line]
+    assert [line for line in advice if "versions" in line]
+    assert archive.listing("") == {}, "what it wrote is gone again"
+
+
+def test_uploads_that_nobody_ended_are_told(bucket):
+    archive = bucket.s3()
+    listed = (
+        "<ListMultipartUploadsResult><Upload><Key>x</Key><UploadId>1</UploadId><Initiated>2020-01-01T00:00:00Z"
+        f"</Initiated></Upload><Upload><Key>y</Key><UploadId>2</UploadId><Initiated>{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        "</Initiated></Upload><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>"
+    )
+    bucket.meddler.meddle = lambda seen: (200, {}, listed.encode()) if "uploads" in seen.path else None
+    assert [line for line in archive.advice() if line.startswith("1 uploads were begun over a week ago")]
+
+
+def test_rights_that_are_not_needed_may_be_missing(bucket):
+    archive = bucket.s3()
+    place = place_in(archive)
+    bucket.stock.create_multipart_upload(Bucket=bucket.name, Key=f"{place}/{NAME}")
+    bucket.stock.create_multipart_upload(Bucket=bucket.name, Key=f"{place}/{NAME}")
+    denied = b"<Error><Code>AccessDenied</Code><Message>m</Message></Error>"
+
+    def deny(seen):
+        may_not = seen.method == "DELETE" or "versioning" in seen.path
+        return (403, {}, denied) if may_not else None
+
+    bucket.meddler.meddle = deny
+    assert archive.check()
+    assert archive.advice() == []
+    archive.put(place, NAME, BODY)
+    assert archive.prove(place, {NAME: BODY})
+
+
+def test_who_may_not_write_sends_not_a_byte(bucket):
+    archive = bucket.s3()
+    place = place_in(archive)
+    denied = b"<Error><Code>AccessDenied</Code><Message>m</Message></Error>"
+    bucket.meddler.meddle = lambda seen: (403, {}, denied) if seen.method in {"PUT", "POST"} else None
+    with pytest.raises(Forbidden):
+        archive.put(place, NAME, BODY)
+    assert bucket.meddler.count(Seen.is_part) == 0
+
+
+def test_keys_that_are_not_there_are_told_before_the_start(bucket, tmp_path):
+    with pytest.raises(ConfigError):
+        bucket.s3(access_key={"file": str(tmp_path / "none")})
