@@ -150,6 +150,8 @@ class Relay:
     """Further settings of a destination, as TOML, by its name."""
     parts: dict[str, int] = field(default_factory=dict)
     """Other part sizes, by the destination's name."""
+    others: dict[str, str] = field(default_factory=dict)
+    """Destinations of other kinds that get everything too: their settings, as TOML, by name."""
 
     def but(self, **more: Any) -> "Relay":
         """Return the same relay with a changed configuration."""
@@ -172,7 +174,9 @@ class Relay:
                 timeout_s=self.timeout_s,
                 more=self.more.get(name, ""),
             )
-        text += _WAY.format(**given, destinations=list(self.urls))
+        for name, settings in self.others.items():
+            text += f'\n[[destination]]\nname = "{name}"\n{settings}\n'
+        text += _WAY.format(**given, destinations=[*self.urls, *self.others])
         path = self.folder / "relay.toml"
         path.write_text(text)
         return path

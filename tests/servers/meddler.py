@@ -45,7 +45,7 @@ class Meddler:
 @contextmanager
 def meddling(target: str) -> Iterator[Meddler]:
     """Run a proxy before a server."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     meddler = Meddler(f"http://127.0.0.1:{server.server_address[1]}")
     server.meddler, server.target = meddler, urlsplit(target).netloc
@@ -57,6 +57,11 @@ def meddling(target: str) -> Iterator[Meddler]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: on both sides lines are broken on purpose."""
 
 
 class _Handler(BaseHTTPRequestHandler):

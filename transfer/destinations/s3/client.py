@@ -149,6 +149,7 @@ class S3Client:
         self._keys = _Keys(settings)
         self._pace = pace_of(settings)
         self._api = _connect(settings, self._keys)
+        self._api.meta.events.register_last("before-parameter-build.s3", _stay)
         for operation in ("PutObject", "UploadPart"):
             self._api.meta.events.register(f"before-send.s3.{operation}", self._slow_down)
 
@@ -227,6 +228,14 @@ class S3Client:
 
     def _down(self, how: str) -> DestinationDown:
         return DestinationDown(f"Destination {self._settings.name} does not answer as it should ({how}). {_WAITS}")
+
+
+def _stay(context: dict[str, Any], **_: object) -> None:
+    """Let botocore believe that it followed a redirect already: it would go where no configuration says.
+
+    Where that server sends it on again, it asks without end (S3RegionRedirectorv2).
+    """
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 _OTHERWISE = "refused ({code}). {safe} See what its manual says of that, then retry."
