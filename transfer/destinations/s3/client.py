@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Literal
 
+import boto3
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 from botocore.credentials import CredentialResolver, ReadOnlyCredentials
@@ -241,8 +242,8 @@ def _stay(context: dict[str, Any], **_: object) -> None:
 _OTHERWISE = "refused ({code}). {safe} See what its manual says of that, then retry."
 
 
-def _connect(settings: S3Settings, keys: _Keys) -> Any:  # noqa: ANN401 -- botocore makes its clients at run time
-    """Return a botocore client that takes nothing from the environment and repeats nothing by itself.
+def _connect(settings: S3Settings, keys: _Keys) -> Any:  # noqa: ANN401 -- boto3 makes its clients at run time
+    """Return a client of boto3 that takes nothing from the environment and repeats nothing by itself.
 
     Checksums that S3 does not demand are left away: servers of before 2024 answer 501 or 411 to them over TLS.
     """
@@ -253,7 +254,7 @@ def _connect(settings: S3Settings, keys: _Keys) -> Any:  # noqa: ANN401 -- botoc
     session.register_component("credential_provider", CredentialResolver([keys]))
     proxy = settings.proxy.signed_url() if settings.proxy else None
     certificate = (settings.client_cert, settings.client_key) if settings.client_key else settings.client_cert
-    return session.create_client(
+    return boto3.Session(botocore_session=session).client(
         "s3",
         endpoint_url=settings.endpoint,
         region_name=settings.region,
