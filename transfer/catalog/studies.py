@@ -8,6 +8,7 @@ from sqlalchemy import Connection, RowMapping, desc, func, select
 
 from kspace.errors import NotFound
 from transfer.catalog import tables
+from transfer.states import DeliveryState
 
 Row = dict[str, Any]
 _EARLIER_RUNS = 20
@@ -83,6 +84,11 @@ def _series(connection: Connection, row: RowMapping, deliveries: list[Row]) -> R
     first = {one.sop_uid: one for one in reversed(all_of_it)}
     came = sorted(first.values(), key=lambda one: one.id)
     expected, why = _expected(connection, row, [one.document for one in came])
+    archived = {one["destination"]: _archived(row["series_uid"], came, one) for one in deliveries}
+    refused = {
+        one["destination"]: sum(c.id <= (one["refused"] or {}).get(row["series_uid"], 0) for c in came)
+        for one in deliveries
+    }
     return {
         "series_uid": row["series_uid"],
         "number": row["number"],
@@ -95,10 +101,11 @@ def _series(connection: Connection, row: RowMapping, deliveries: list[Row]) -> R
         "other_bytes": len(all_of_it) - len(came),
         "freed": sum(one.freed_at is not None for one in came),
         "bytes": sum(one.size for one in came),
-        "archived": {one["destination"]: _archived(row["series_uid"], came, one) for one in deliveries},
-        "refused": {
-            one["destination"]: sum(c.id <= (one["refused"] or {}).get(row["series_uid"], 0) for c in came)
-            for one in deliveries
+        "archived": archived,
+        "refused": refused,
+        "filtered": {  # a delivery is verified when all else of it was sent
+            name: len(came) - archived[name] - refused[name]
+            for name in (one["destination"] for one in deliveries if one["state"] == DeliveryState.VERIFIED)
         },
     }
 

@@ -54,12 +54,6 @@ class TooLarge(Refused):
     code = "too_large"
 
 
-class Conflict(Refused):
-    """A session there and what was sent do not go together."""
-
-    code = "conflict"
-
-
 class NotTaken(DestinationError):
     """Its importer failed, for whatever reason: it says the same of a full disk, a lock and a broken image."""
 

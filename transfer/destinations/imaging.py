@@ -81,12 +81,11 @@ class DicomArchive(Protocol):
         """
 
     def finish(self, place: str, *, archive: bool | None, again: bool = False) -> str:
-        """Tell the archive that the session is complete for now and return where it is.
+        """Tell the archive that the session is complete for now and return where it is, archived or stuck.
 
         ``archive`` says whether it may be archived at once; None: as the destination is configured. ``again``: images
         that the archive showed to have as they are may be among these, and are no conflict.
 
         Raises:
             Missing: it is not there any more.
-            Conflict: it cannot be archived as it is.
         """

@@ -77,7 +77,8 @@ def _elsewhere(delivery: DicomDelivery, there: Whereabouts, clock: Clock) -> Out
         case Stand.STUCK:
             return Held(
                 f"The session cannot be archived as it is (it stands in the prearchive as {there.said}): another one "
-                "may have its label or its images. The images are safe in the spool. Settle it there, then retry.",
+                "may have its label or its images. The images are safe in the spool. Settle it there, then retry. "
+                'Where another path brings these images, their route must say forward = "observe".',
                 "conflict",
             )
         case Stand.GONE if since >= timedelta(seconds=_GAP_S):

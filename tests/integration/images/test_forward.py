@@ -289,6 +289,43 @@ def test_a_label_that_another_study_has_is_a_conflict_and_not_a_merge(start, tmp
     assert lane.held() == {"visit/1": 2}
 
 
+def test_images_that_others_archived_already_are_a_conflict_and_then_only_watched(start, tmp_path):
+    lane = start()
+    paths = images(tmp_path)
+    _carried(lane, paths, "P")
+    lane.receive(*paths)
+    lane.run()
+    state, code, reason = _state(lane)
+    assert (state, code) == ("held", "conflict")
+    assert 'forward = "observe"' in reason
+    with lane.archive() as admin:
+        for row in lane.waiting():
+            assert admin.delete(f"/data{row['url']}").status_code == 200
+    lane = start(route='forward = "observe"')
+    lane.receive(*images(tmp_path, number=2))
+    _carried(lane, images(tmp_path, number=2), "P")
+    lane.retry()
+    lane.run()
+    assert _state(lane)[0] == "verified"
+
+
+def test_a_merge_that_takes_its_time_is_waited_for(start, tmp_path):
+    lane = start()
+    lane.receive(*images(tmp_path, number=1))
+    lane.run()
+    httpx.put(f"{lane.url}/sandbox/settings", json={"archive_delay_s": 60}).raise_for_status()
+    lane.receive(*images(tmp_path, number=2))
+    assert lane.run() == ["forward", "forward", "confirm"]
+    assert _state(lane)[0] == "sent"
+    lane.receive(*images(tmp_path, number=3))
+    lane.run()
+    lane.run(after_s=61)
+    lane.run(after_s=61)
+    assert _state(lane)[0] == "verified"
+    assert lane.held() == {"visit/1": 2, "visit/2": 2, "visit/3": 2}
+    assert len([a for a in lane.asked() if "services/import" in a]) == 3
+
+
 def test_a_session_that_is_worked_on_there_is_tried_again(start, tmp_path):
     lane = start()
     lane.receive(*images(tmp_path))

@@ -149,6 +149,10 @@ def test_series_that_a_filter_leaves_out_are_told_and_kept(start, tmp_path):
     assert lane.held() == {"visit/1": 2}
     assert _state(lane)[2] == "2 images verified; 2 images left out by the route's filters and kept here."
     assert [s["archived"]["central"] for s in _study(lane)["series"]] == [2, 0]
+    assert [s["filtered"]["central"] for s in _study(lane)["series"]] == [0, 2]
+    assert "2 left out on the way to central by its route's filters" in _run(
+        "study", "t1", "-c", tmp_path / "relay.toml"
+    )
     lane.clock.sleep(365 * _DAY_S)
     assert _swept(lane) == 2
     assert len(list((tmp_path / "relay/spool/dicom").iterdir())) == 2

@@ -101,6 +101,9 @@ def _say(line: str) -> None:
 def _notes(series: Row) -> list[str]:
     notes = [f"{series['short']} short, by {series['why']}"] if series["short"] else []
     notes += [f"{n} refused by {name}" for name, n in series["refused"].items() if n]
+    notes += [
+        f"{n} left out on the way to {name} by its route's filters" for name, n in series["filtered"].items() if n
+    ]
     notes += [f"{series['other_bytes']} came twice with other bytes"] if series["other_bytes"] else []
     notes += [f"{series['freed']} freed here after the proof"] if series["freed"] else []
     return notes

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from dicom.bulk import Bulk, bulk_of
 from transfer.destinations import Body
-from transfer.destinations.errors import Conflict, DestinationDown, NotHeld, NotTaken
+from transfer.destinations.errors import DestinationDown, NotHeld, NotTaken
 from transfer.destinations.imaging import Labels, Stand, Whereabouts
 from transfer.destinations.xnat.client import XnatClient, XnatSettings
 from transfer.destinations.xnat.raw import scans_of
@@ -101,7 +101,7 @@ class XnatSessions:
     def finish(self, place: str, *, archive: bool | None, again: bool = False) -> str:
         """Commit the prearchive session; 301 means archived, and its body says where (PrearcSessionResource).
 
-        500 is the answer to a conflict as to any failure: what the session's status says then decides.
+        500 is the answer to a conflict as to any failure: the session's status tells them apart, now and when followed.
         """
         if "/prearchive/" not in place:
             return place
@@ -112,10 +112,7 @@ class XnatSessions:
         if answer.status_code not in {HTTPStatus.OK, HTTPStatus.MOVED_PERMANENTLY}:
             stands = self._waiting(place)
             if stands is not None and stands.stand is Stand.STUCK:
-                raise Conflict(
-                    f"The session cannot be archived as it is (it stands in the prearchive as {stands.said}): another "
-                    f"one has its label or its images. {_SAFE} Settle it there, then retry."
-                )
+                return place
             raise NotTaken(
                 f"{self._settings.name} did not archive the session (status {answer.status_code}): somebody works on "
                 f"it there. {_SAFE} The relay tries again."
