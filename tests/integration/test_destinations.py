@@ -1,7 +1,6 @@
 """Several destinations at once: each by its own way, and none waits for another."""
 
 import contextlib
-import os
 import socket
 import subprocess
 
@@ -9,6 +8,7 @@ import httpx
 import pytest
 
 from tests.integration.relay import Relay, free_port, make, measurement, send_until_taken, wait_until
+from tests.servers.nginx import nginx_before
 from transfer import operations
 from transfer.app.wiring import Box
 from transfer.config import load_config
@@ -23,21 +23,6 @@ LogFile "{folder}/proxy.log"
 PidFile "{folder}/proxy.pid"
 LogLevel Info
 BasicAuth relay proxy-secret
-"""
-NGINX = """\
-daemon off; {user} pid {folder}/pid; error_log {folder}/error.log;
-events {{}}
-http {{
-  access_log off; client_max_body_size 0;
-  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  server {{
-    listen [::1]:{port} ssl;
-    ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
-    ssl_client_certificate {folder}/ca.pem; ssl_verify_client on;
-    location / {{ proxy_pass {url}; proxy_set_header Host $http_host; }}
-  }}
-}}
 """
 
 
@@ -150,32 +135,15 @@ def archive(relay):
 
 
 @pytest.fixture
-def certified(requires, tmp_path, sandbox, process):
-    """Return the port on [::1] of an nginx before the sandbox that wants a certificate of a private authority."""
-    openssl, folder, port = requires("openssl"), tmp_path / "nginx", free_port()
-    folder.mkdir()
-
-    def sign(name, *more):
-        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{folder}/{name}.key")
-        out = ("-out", f"{folder}/{name}.pem", "-subj", f"/CN={name}", "-days", "2", "-x509")
-        subprocess.run([openssl, "req", *key, *out, *more], check=True, capture_output=True)
-
-    sign("ca")
-    for name in ("server", "relay"):
-        is_none = ("-addext", "basicConstraints=critical,CA:FALSE", "-addext", "subjectAltName=IP:::1")
-        sign(name, "-CA", f"{folder}/ca.pem", "-CAkey", f"{folder}/ca.key", *is_none)
-    user = "user root;" if os.geteuid() == 0 else ""
-    (folder / "conf").write_text(NGINX.format(folder=folder, port=port, url=sandbox.url, user=user))
-    process(requires("nginx"), "-c", str(folder / "conf"), "-e", str(folder / "error.log"))
-    wait_until(lambda: listens(port, "::1"), within_s=10)
-    return folder, port
+def border(requires, tmp_path, sandbox):
+    with nginx_before(sandbox.url, tmp_path / "nginx", requires) as running:
+        yield running
 
 
-def test_a_private_authority_a_client_certificate_and_ipv6(tmp_path, certified):
-    folder, port = certified
-    trusted = f'ca_file = "{folder}/ca.pem"'
-    shown = f'{trusted}\nclient_cert = "{folder}/relay.pem"\nclient_key = "{folder}/relay.key"'
-    relay = Relay(folder=tmp_path, urls={"central": f"https://[::1]:{port}"})
+def test_a_private_authority_a_client_certificate_and_ipv6(tmp_path, border):
+    trusted = f'ca_file = "{border.ca_file}"'
+    shown = f'{trusted}\nclient_cert = "{border.client_cert}"\nclient_key = "{border.client_key}"'
+    relay = Relay(folder=tmp_path, urls={"central": border.url})
     with pytest.raises(DestinationDown):
         archive(relay).check()  # nobody it knows has signed the server
     with pytest.raises(Refused, match="status 400"):  # nginx wants a certificate

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 
 import pytest
+from botocore.config import Config
 
 from kspace.errors import ConfigError, KspaceError, Retry
 from tests.servers.meddler import Seen
-from tests.servers.swift import SECRET
+from tests.servers.nginx import nginx_before
+from tests.servers.swift import SECRET, stock_client
 from transfer.destinations import Body
 from transfer.destinations.errors import DestinationDown, Forbidden, Refused, Unauthorized
 
@@ -191,3 +193,27 @@ def test_who_may_not_write_sends_not_a_byte(bucket):
 def test_keys_that_are_not_there_are_told_before_the_start(bucket, tmp_path):
     with pytest.raises(ConfigError):
         bucket.s3(access_key={"file": str(tmp_path / "none")})
+
+
+@pytest.fixture
+def border(request, requires, tmp_path):
+    """Return a border before the older server, and its bucket."""
+    bucket = request.getfixturevalue("old_bucket")
+    with nginx_before(bucket.meddler.url, tmp_path / "nginx", requires) as running:
+        yield running, bucket
+
+
+def test_behind_a_border_the_older_server_refuses_what_others_send_and_takes_what_the_relay_sends(border):
+    tls, bucket = border
+    stock = stock_client(tls.url, verify=tls.ca_file, config=Config(client_cert=(tls.client_cert, tls.client_key)))
+    with pytest.raises(stock.exceptions.ClientError, match="NotImplemented"):
+        stock.put_object(Bucket=bucket.name, Key="x", Body=b"x")
+    reach = {"endpoint": tls.url, "ca_file": tls.ca_file, "client_cert": tls.client_cert, "client_key": tls.client_key}
+    archive = bucket.s3(**reach)
+    place = place_in(archive)
+    archive.put(place, NAME, BODY)
+    assert archive.prove(place, {NAME: BODY})
+    with pytest.raises(DestinationDown, match="SSLError"):
+        bucket.s3(**reach | {"ca_file": None}).check()  # nobody it knows has signed the server
+    with pytest.raises(Refused, match="400"):
+        bucket.s3(endpoint=tls.url, ca_file=tls.ca_file).check()  # nginx wants a certificate
