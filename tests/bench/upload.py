@@ -2,9 +2,9 @@
 
 Four bodies at the same time over TLS on loopback to one sink, which reads and forgets, so that the client is what is
 measured. Ours is the whole path of a part: from the packed file as multipart/form-data, hashed on the way, so that what
-the spool's disk altered never leaves whole; once without that, to see what it costs. curl sends the same form, alone
-and after openssl dgst. boto3's `upload_file` splits as it does by default, with the checksums it adds by itself and
-without. Alternating runs; the least wall-clock and CPU seconds of each count.
+the spool's disk altered never leaves whole; once without that, to see what it costs; to S3 with an MD5 of each part
+besides. curl sends the same form, alone and after openssl dgst. boto3's `upload_file` splits as by default, with the
+checksums it adds by itself and without. Alternating runs; the least wall-clock and CPU seconds of each count.
 """
 
 import argparse
@@ -31,6 +31,8 @@ from botocore.config import Config
 
 from tests.campaign.trust import Authority
 from transfer.destinations import Body
+from transfer.destinations.s3 import S3
+from transfer.destinations.s3.client import S3Settings
 from transfer.destinations.xnat import Xnat
 from transfer.destinations.xnat.client import XnatSettings
 from transfer.stages.send import _BLOCK, _range
@@ -38,6 +40,7 @@ from transfer.stages.send import _BLOCK, _range
 _FILES = 4
 _PLACE = "/data/experiments/XNAT_E00001/scans/1/resources/KSPACE"
 _STARTED = b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
+_LISTED = b"<ListResult><IsTruncated>false</IsTruncated></ListResult>"
 _COMPLETED = b'<CompleteMultipartUploadResult><ETag>"1"</ETag></CompleteMultipartUploadResult>'
 
 
@@ -46,13 +49,27 @@ def ours(url: str, folder: Path, *, hashing: bool = True) -> Callable[[int], obj
     (folder / "password").write_text("x")
     given = {"name": "sink", "url": url, "user": "x", "password": {"file": str(folder / "password")}}
     archive = Xnat(XnatSettings.model_validate(given | {"ca_file": str(folder / "ca.pem")}))
+    bodies = _bodies(folder, hashing=hashing)
+    return lambda number: archive.put(_PLACE, f"f/part-{number:05d}.bin", bodies[number])
+
+
+def ours_to_s3(url: str, folder: Path) -> Callable[[int], object]:
+    """Send objects as the relay does, in parts of their own MD5 each."""
+    (folder / "key").write_text("x")
+    keys = {key: {"file": str(folder / "key")} for key in ("access_key", "secret_key")}
+    given = {"name": "sink", "endpoint": url, "bucket": "bucket", "ca_file": str(folder / "ca.pem")}
+    archive, bodies = S3(S3Settings.model_validate(given | keys)), _bodies(folder, hashing=True)
+    return lambda number: archive.put("p", f"{number}.bin", bodies[number])
+
+
+def _bodies(folder: Path, *, hashing: bool) -> list[Body]:
     bodies = []
     for number in range(_FILES):
         path = folder / f"{number}.bin"
         size, digest = path.stat().st_size, hashlib.file_digest(path.open("rb"), "sha256").hexdigest()
         blocks = partial(_range, path, 0, size, digest) if hashing else partial(_plain, path)
         bodies.append(Body(size=size, md5="", sha256=digest, blocks=blocks))
-    return lambda number: archive.put(_PLACE, f"f/part-{number:05d}.bin", bodies[number])
+    return bodies
 
 
 def _plain(path: Path) -> Iterator[bytes]:
@@ -92,6 +109,7 @@ CLIENTS: dict[str, Callable[[str, Path], Callable[[int], object]]] = {
     "the relay, not hashing": partial(ours, hashing=False),
     "curl": curl,
     "openssl dgst, then curl": partial(curl, hashing=True),
+    "the relay, to S3": ours_to_s3,
     "boto3, its checksums": partial(boto, checksums="when_supported"),
     "boto3, without": partial(boto, checksums="when_required"),
 }
@@ -140,7 +158,8 @@ class Sink:
                     _forget(reader, size + 2, waste)
                 if b"transfer-encoding: chunked" in head:
                     list(iter(reader.readline, b"\r\n"))
-                text = _STARTED if b"?uploads" in asked else _COMPLETED if asked.startswith(b"POST") else b""
+                texts = {b"GET": _LISTED, b"POST": _STARTED if b"?uploads" in asked else _COMPLETED}
+                text = texts.get(asked.partition(b" ")[0], b"")
                 tls.sendall(b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: %d\r\n\r\n%b' % (len(text), text))
 
 

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Iterator
+from typing import TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -13,6 +14,8 @@ from kspace.paths import AbsolutePath
 from kspace.sources.limiting import Limiter
 from transfer.destinations.calendar import Period, TimeZone, rate_at
 from transfer.secret import Secret
+
+_Block = TypeVar("_Block", bytes, memoryview)
 
 
 class Proxy(BaseModel):
@@ -123,7 +126,7 @@ class Pace:
         """Return whether the calendar lets a delivery begin now."""
         return self._asked() > 0
 
-    def paced(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    def paced(self, blocks: Iterator[_Block]) -> Iterator[_Block]:
         """Yield the blocks, each when its turn comes. A body that has begun is finished when the calendar closes."""
         for block in blocks:
             with self._limiter.turn(len(block)):

@@ -211,7 +211,7 @@ class S3Client:
     def _slow_down(self, request: AWSPreparedRequest, **_: object) -> None:
         """Send the body as the calendar has it. At this point its length and its signature stand in the headers."""
         if isinstance(request.body, bytes):
-            whole: bytes = request.body
+            whole = memoryview(request.body)
             blocks = (whole[start : start + _BLOCK] for start in range(0, len(whole), _BLOCK))
             request.body = self._pace.paced(blocks)
 

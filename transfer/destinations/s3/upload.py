@@ -150,12 +150,14 @@ def _pieces(body: Body, part_bytes: int) -> Iterator[_Piece]:
     """Cut a body as it is uploaded: by its size and the setting alone, so that a second life cuts in the same way."""
     fewest = -(-body.size // _MOST_PARTS)
     size = max(part_bytes, -(-fewest // _MIB) * _MIB)
-    held, number = bytearray(), 0
-    for block in body.blocks():
-        held += block
-        while len(held) >= size:
-            number += 1
-            yield _Piece(number, bytes(held[:size]))
-            del held[:size]
-    if held:
-        yield _Piece(number + 1, bytes(held))
+    number, held, length = 1, list[bytes](), 0
+    for whole in body.blocks():
+        block = whole
+        while length + len(block) >= size:
+            cut = size - length
+            yield _Piece(number, b"".join([*held, block[:cut]]))
+            number, held, length, block = number + 1, [], 0, block[cut:]
+        held.append(block)
+        length += len(block)
+    if length:
+        yield _Piece(number, b"".join(held))
