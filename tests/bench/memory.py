@@ -2,10 +2,12 @@
 
 A relay of its own process takes a practice file off a share, packs, joins and plans it, sends it to a sandbox and reads
 every byte back as proof. For each step the process's peak is told above what it had before, idle, after a small file
-went the same way. Needs 1.7 times the file's size on the disk; the file on the share is removed once it is packed.
+went the same way. The large file is one practice measurement fifty times, with random samples, which no codec shortens,
+so that all of it is sent. It needs twice its size on the disk; on the share it is removed once it is packed.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,9 +15,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from struct import pack
 
 import httpx
+import numpy as np
 
+from kspace.twix.layout import DIRECTORY_BYTES
+from kspace.twix.synthetic import _SLOT
 from tests.integration.relay import Relay, captures_of, free_port, make, measurement, send_until_taken, wait_until
 from transfer.app.wiring import Box
 from transfer.catalog import lists
@@ -23,6 +29,7 @@ from transfer.config import load_config
 
 _KSPACE = Path(sys.executable).with_name("kspace")
 _READOUT_BYTES = 192 + 32 * (32 + 8 * 512)
+_TIMES = 50
 _LONG_S = 7200.0
 
 
@@ -34,6 +41,32 @@ def _running(*command: object) -> Iterator[int]:
     finally:
         process.kill()
         process.wait()
+
+
+def _scramble(path: Path, readouts: int) -> None:
+    """Put random bits into every sample of a file of one measurement."""
+    raw = np.memmap(path, np.uint8, "r+")
+    begin = _SLOT.unpack_from(raw, 8)[2]
+    begin += int.from_bytes(raw[begin : begin + 4].tobytes(), "little")
+    blocks = raw[begin : begin + readouts * _READOUT_BYTES].reshape(readouts, _READOUT_BYTES)[:, 192:]
+    random = np.random.default_rng(1)
+    for block in blocks:
+        block.reshape(32, -1)[:, 32:] = random.integers(0, 256, (32, 8 * 512), np.uint8)
+    raw.flush()
+
+
+def _repeat(path: Path, times: int) -> None:
+    """Make one file of many measurements out of a file of one, without keeping it in memory."""
+    whole = path.with_suffix(".whole")
+    with path.open("rb") as one, whole.open("wb") as many:
+        slot = list(_SLOT.unpack_from(one.read(DIRECTORY_BYTES), 8))
+        size = path.stat().st_size - slot[2]
+        slots = [_SLOT.pack(*slot[:2], slot[2] + size * number, *slot[3:]) for number in range(times)]
+        many.write((pack("<II", 0, times) + b"".join(slots)).ljust(DIRECTORY_BYTES, b"\0"))
+        for _ in range(times):
+            one.seek(slot[2])
+            shutil.copyfileobj(one, many, 1 << 20)
+    whole.rename(path)
 
 
 def _megabytes(pid: int, what: str) -> float:
@@ -88,10 +121,12 @@ def main() -> None:
         wait_until(lambda: _answers(url), within_s=60)
         box = stack.enter_context(closing(Box(load_config(config))))
         pid = stack.enter_context(_running(_KSPACE, "serve", "-c", config))
-        for number, gigabytes in ((1, 0.05), (2, given.gigabytes)):
-            readouts = int(gigabytes * 1e9 / _READOUT_BYTES)
+        for number, times in ((1, 1), (2, _TIMES)):
+            readouts = int(given.gigabytes * 1e9 / _TIMES / _READOUT_BYTES)
             twix = measurement(number, study=number, readouts=readouts, channels=32, samples=512)
             raw = make(folder / "made" / f"{number}.dat", twix, study=number)
+            _scramble(raw.path, readouts)
+            _repeat(raw.path, times)
             size = raw.path.stat().st_size
             send_until_taken(raw.images, listening, within_s=60)
             idle = _megabytes(pid, "VmRSS")
