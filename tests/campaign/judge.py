@@ -13,10 +13,13 @@ from sqlalchemy import func, select
 from tests.campaign.line import Exchange
 from tests.campaign.plan import CUTS, EVENTS, Fault
 from tests.campaign.world import World
-from transfer.app.custody import verified
 from transfer.app.wiring import Box
 from transfer.catalog import lists, tables
+from transfer.catalog.loading import load_delivery
+from transfer.destinations.xnat import Xnat
 from transfer.restore import restore
+from transfer.stages.send import folder_of
+from transfer.states import DeliveryState
 
 _ALONE = "run it alone: python -m tests.campaign --seeds {seed}"
 
@@ -75,14 +78,13 @@ def judge(world: World, box: Box) -> list[Cost]:
     clashed = {e.seed for e in exchanges if e.status == HTTPStatus.INTERNAL_SERVER_ERROR}
     assert clashed <= {e.seed for e in exchanges if not e.is_whole}, "two writers in one resource, and nothing broke"
     with box.database.read() as connection:
-        captures = {row["path"]: row["id"] for row in lists.captures(connection, limit=10_000)}
         d = tables.delivery.c
         lanes = connection.execute(select(d.study_id, d.destination, d.lane).distinct()).all()
         assert len(lanes) == len({lane[:2] for lane in lanes}), "images and raw data of a study have two lanes"
-    costs = []
+    costs, archive = [], box.archives()["central"]
     for fault in world.faults:
         try:
-            _is_safe(world, box, captures[f"{fault.seed}.dat"], fault, stored)
+            _is_safe(world, box, archive, fault, stored)
             costs.append(cost_of(fault, exchanges))
             assert costs[-1].sent_again <= costs[-1].part * costs[-1].interruptions, costs[-1]
         except AssertionError as error:
@@ -90,21 +92,23 @@ def judge(world: World, box: Box) -> list[Cost]:
     return costs
 
 
-def _is_safe(world: World, box: Box, capture_id: int, fault: Fault, stored: dict[str, Path]) -> None:
+def _is_safe(world: World, box: Box, archive: Xnat, fault: Fault, stored: dict[str, Path]) -> None:
     """Compare every part on the archive's disk with what was planned, and fetch the file back."""
-    raw = world.raws[fault.seed]
-    (custody,) = verified(box, capture_id)
-    receipts = select(func.count()).where(tables.receipt.c.delivery_id == custody.delivery.id)
+    raw, d = world.raws[fault.seed], tables.delivery.c
     with box.database.read() as connection:
+        (capture_id,) = (r["id"] for r in lists.captures(connection, limit=10_000) if r["sha256"] == raw.sha256)
+        own = select(d.id).where(d.capture_id == capture_id, d.state == DeliveryState.VERIFIED)
+        delivery = load_delivery(connection, connection.execute(own).scalar_one())
+        receipts = select(func.count()).where(tables.receipt.c.delivery_id == delivery.id)
         assert connection.execute(receipts).scalar() == 1, "it has not one receipt"
-    parts = [f"{custody.folder}/{part.name}" for part in custody.delivery.parts]
-    documents = [f"{custody.folder}/{name}.json" for name in ("delivery", "manifest", "receipt")]
-    assert {name for name in stored if name.startswith(custody.folder)} == {*parts, *documents}, "other files are there"
-    for name, part in zip(parts, custody.delivery.parts, strict=True):
+    folder = folder_of(delivery)
+    parts = [f"{folder}/{part.name}" for part in delivery.parts]
+    documents = [f"{folder}/{name}.json" for name in ("delivery", "manifest", "receipt")]
+    assert {name for name in stored if name.startswith(folder)} == {*parts, *documents}, "other files are there"
+    for name, part in zip(parts, delivery.parts, strict=True):
         assert hashlib.sha256(stored[name].read_bytes()).hexdigest() == part.sha256, "the disk holds other bytes"
     back = world.folder / "back.dat"
-    kept = {"place": custody.place, "folder": custody.folder, "sha256_expected": custody.sha256}
-    restore(custody.archive, **kept, target=back)
+    restore(archive, place=delivery.place, folder=folder, sha256_expected=raw.sha256, target=back)
     assert hashlib.sha256(back.read_bytes()).hexdigest() == raw.sha256, "other bytes came back"
     back.unlink()
 
