@@ -11,7 +11,7 @@ from statistics import median
 from sqlalchemy import func, select
 
 from tests.campaign.line import Exchange
-from tests.campaign.plan import CUTS, EVENTS, Fault
+from tests.campaign.plan import CUTS, Fault
 from tests.campaign.world import World
 from transfer.app.wiring import Box
 from transfer.catalog import lists, tables
@@ -36,8 +36,7 @@ class Cost:
     sent_again: int
     read_again: int
     lost_s: float
-    """From the interruption to the next exchange about this file that went well; where everything was struck, about
-    any file, since the relay may take another one first."""
+    """From the interruption to the next exchange about this file that went well; other files may have been sent."""
 
     @property
     def most(self) -> float:
@@ -47,14 +46,12 @@ class Cost:
 
 def cost_of(fault: Fault, exchanges: Iterable[Exchange]) -> Cost:
     """Reckon what one file's interruption cost."""
-    exchanges = [e for e in exchanges if e.seed is not None]
     own = [e for e in exchanges if e.seed == fault.seed]
     hit = next(e for e in own if e.hit_at is not None)
     sent, got = defaultdict(list), defaultdict(list)
     for one in own:
         (sent if one.method == "PUT" else got)[one.name].append(one.sent if one.method == "PUT" else one.got)
-    may_go_on = exchanges if fault.kind in EVENTS else own
-    after = [e.ended_at for e in may_go_on if e.is_good and e.ended_at > hit.hit_at]
+    after = [e.ended_at for e in own if e.is_good and e.ended_at > hit.hit_at]
     return Cost(
         fault=fault,
         interruptions=sum(not e.is_good for e in own),
@@ -122,24 +119,29 @@ def uploads_cut(costs: Iterable[Cost]) -> str:
     return f"Uploads cut or reset: {len(again)}; sent again, parts: mean {mean:.2f}, most {max(again):.2f}"
 
 
-def table(costs: Sequence[Cost]) -> str:
-    """Return the table of a campaign, as Markdown."""
+def table(costs: Sequence[Cost], *, times: bool) -> str:
+    """Return the table of a campaign, as Markdown; ``times`` say something only where a file waits for no other."""
     kinds = defaultdict(list)
     for cost in sorted(costs, key=lambda cost: cost.fault.seed):
         kinds[cost.fault.kind].append(cost)
-    rows = [_row(str(kind), of_kind) for kind, of_kind in kinds.items()] + [_row("all", costs)]
-    head = (
-        "| interruption | files | interruptions | sent again, parts: mean | most in one | read back again, parts: mean "
-        "| time lost, s: median | most |\n|---|---|---|---|---|---|---|---|\n"
-    )
-    return head + "\n".join(rows)
+    columns = ["interruption", "files", "breaks", "sent again, parts: mean", "most in one", "read back again: mean"]
+    columns += ["time lost, s: median", "most"] if times else []
+    rows = [columns, ["---"] * len(columns)]
+    rows += [_row(kind, of_kind, times=times) for kind, of_kind in [*kinds.items(), ("all", costs)]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _row(name: str, costs: Sequence[Cost]) -> str:
+def _row(name: str, costs: Sequence[Cost], *, times: bool) -> list[str]:
     again = sum(c.sent_again / c.part for c in costs) / len(costs)
     read = sum(c.read_again / c.part for c in costs) / len(costs)
+    most = max(c.most for c in costs)
+    row = [
+        name,
+        str(len(costs)),
+        str(sum(c.interruptions for c in costs)),
+        f"{again:.2f}",
+        f"{most:.2f}",
+        f"{read:.2f}",
+    ]
     lost = [c.lost_s for c in costs]
-    return (
-        f"| {name} | {len(costs)} | {sum(c.interruptions for c in costs)} | {again:.2f} | "
-        f"{max(c.most for c in costs):.2f} | {read:.2f} | {median(lost):.1f} | {max(lost):.1f} |"
-    )
+    return row + ([f"{median(lost):.1f}", f"{max(lost):.1f}"] if times else [])
