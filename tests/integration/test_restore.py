@@ -32,6 +32,7 @@ from transfer.sandbox import Faults, Sandbox, SandboxSettings
 KSPACE = Path(sys.executable).with_name("kspace")
 SPAN = "meas_MID00001_FID40001_gre_1.dat"
 VB = "meas_MID00002_FID40002_gre_2.dat"
+SMALL = "meas_MID00004_FID40004_gre_4.dat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,14 @@ class Lost:
 
 @pytest.fixture(scope="module")
 def delivered(tmp_path_factory) -> tuple[Path, dict[str, Raw]]:
-    """Deliver an XA file of three measurements and a VB file; return the archive's folder and the files."""
+    """Deliver an XA file of three measurements and two VB files of one session; return the archive and the files."""
     folder = tmp_path_factory.mktemp("delivered")
     with Sandbox(folder / "archive", SandboxSettings()) as sandbox:
         relay = Relay(folder=folder, urls={"central": sandbox.url}, part_bytes=150_000)
         before = [measurement(n, readouts=24, protocol="adjust") for n in (91, 92)]
         raws = {SPAN: make(folder / "scanner" / SPAN, measurement(1, readouts=192), before=before)}
-        raws[VB] = make(folder / "scanner" / VB, measurement(2, baseline="VB"))
+        for number, name in ((2, VB), (4, SMALL)):
+            raws[name] = make(folder / "scanner" / name, measurement(number, baseline="VB"))
         with relay.running() as running:
             for raw in raws.values():
                 send_until_taken(raw.images, running.port, within_s=20)
@@ -172,6 +174,17 @@ def test_a_file_of_that_name_is_left_as_it_is(lost):
     assert (lost.out / SPAN).read_bytes() == b"mine"
 
 
+def test_a_file_that_cannot_be_had_holds_up_no_other(lost):
+    lost = of_vb(lost)
+    lost.stored(VB, "part-00001.bin").unlink()
+    said = CliRunner().invoke(app, [*lost.command(), "-o", str(lost.out)])
+    assert said.exit_code == NotHeld.exit_code
+    assert "part-00001.bin is missing" in said.stderr
+    assert len(said.stderr.splitlines()) == 1
+    assert (lost.out / SMALL).read_bytes() == lost.raws[SMALL].path.read_bytes()
+    assert not (lost.out / VB).exists()
+
+
 # --- excerpts ---------------------------------------------------------------------------------------------------------
 
 
@@ -204,13 +217,13 @@ def test_one_measurement_is_a_whole_file_of_its_own(lost, number, mid):
 
 def test_a_vb_file_has_no_directory_and_one_measurement(lost):
     lost = of_vb(lost)
-    lost.restore("--only", "header")
+    lost.restore("--only", "header", "--scan", "2")
     whole = lost.raws[VB].path.read_bytes()
     (head,) = read_head(lambda at, count: whole[at : at + count], len(whole))
     assert (lost.out / VB.replace(".dat", ".header.dat")).read_bytes() == whole[: head.header_bytes]
-    lost.restore("--only", "1")
+    lost.restore("--only", "1", "--scan", "2")
     assert (lost.out / VB.replace(".dat", ".measurement-1.dat")).read_bytes() == whole
-    assert "no number 2" in lost.fails(BadInput, "--only", "2")
+    assert "no number 2" in lost.fails(BadInput, "--only", "2", "--scan", "2")
 
 
 # --- interrupted ------------------------------------------------------------------------------------------------------
@@ -267,11 +280,11 @@ def test_a_connection_that_is_cut_now_and_then_is_no_matter(lost):
 
 
 def test_ctrl_c_is_answered_in_one_sentence(lost):
-    lost.play(delay_s=60.0, only="GET .*part-")
+    lost.play(delay_s=100.0, only="GET .*part-")
     process = subprocess.Popen([KSPACE, *lost.command(), "-o", lost.out], stderr=subprocess.PIPE, text=True)
     wait_until(lambda: list(lost.out.glob(".*.journal")) if lost.out.exists() else [], within_s=30)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=10)[1]
+    said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert said == "kspace: Stopped. What was proved is kept; the same command goes on from it.\n"
     lost.play()
@@ -291,7 +304,7 @@ def test_a_full_disk_is_said_and_gone_on_from(lost):
 
 @contextmanager
 def _held_open(lost: Lost) -> Iterator[None]:
-    lost.play(delay_s=60.0, only="GET .*part-")
+    lost.play(delay_s=100.0, only="GET .*part-")
     process = subprocess.Popen([KSPACE, *lost.command(), "-o", lost.out], stderr=subprocess.DEVNULL)
     wait_until(lambda: list(lost.out.glob(".*.journal")) if lost.out.exists() else [], within_s=30)
     yield

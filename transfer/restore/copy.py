@@ -74,8 +74,9 @@ def open_copy(archive: RawArchive, *, place: str, folder: str, sha256_expected: 
             f"The archive's parts of {folder} do not add up to what its manifest describes; nothing was written. "
             "Where the relay still has the capture, `kspace verify` has it sent again."
         )
+    placed = list(zip(starts, manifest.chunks, strict=True))
     pieces = tuple(
-        _piece(name, list(zip(starts, manifest.chunks, strict=True))[cuts[first] : cuts[last]])
+        _piece(name, placed[cuts[first] : cuts[last]])
         for name, first, last in zip(sizes, bounds, bounds[1:], strict=False)
     )
     return Copy(archive=archive, place=place, folder=folder, manifest=manifest, pieces=pieces)

@@ -49,7 +49,7 @@ class Partial:
     def __enter__(self) -> Self:
         with disk(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._data = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+            self._data = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
             try:
                 self._take()
                 self._journal = self._journal_path.open("a+b")
@@ -59,7 +59,7 @@ class Partial:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with self._lock:
+        with self._lock, suppress(OSError):  # what counts was flushed, and its errors were told
             self._data.close()
             self._journal.close()
 
@@ -100,7 +100,14 @@ class Partial:
             if self._data.closed:
                 return
             self._data.seek(at)
-            self._data.write(raw)
+            left = memoryview(raw)
+            while left:
+                left = left[self._data.write(left) :]
+
+    def blank(self, start: int, end: int) -> None:
+        """Write zeros where something may have been left."""
+        for at in range(start, end, _BLOCK):
+            self.write(at, bytes(min(_BLOCK, end - at)))
 
     def note(self, piece: Piece, digest: str) -> None:
         """Note that a part is proved, once its bytes are on the disk."""
@@ -108,14 +115,12 @@ class Partial:
         with self._lock, disk(self.path):
             if self._data.closed:
                 return
-            self._data.flush()
             os.fdatasync(self._data.fileno())
             self._journal.write(line.encode() + b"\n")
             self._journal.flush()
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
         """Yield what is written there; zeros where nothing is."""
-        self._data.flush()
         with self.path.open("rb") as handle:
             handle.seek(start)
             while start < end and (block := handle.read(min(_BLOCK, end - start))):
@@ -132,7 +137,6 @@ class Partial:
     def become(self, target: Path) -> None:
         """Give the file its name, which nobody else may have taken meanwhile, and forget the journal."""
         with disk(self.path):
-            self._data.flush()
             os.fsync(self._data.fileno())
             appear(self.path, target)
         self.drop()

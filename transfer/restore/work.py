@@ -158,6 +158,8 @@ class Work:
         }
         with disk(self.path), holes.open("x") as out:
             json.dump(document, out, indent=1)
+        for start, end in lost:
+            self.partial.blank(start, end)
         self.partial.become(target)
         error = NotHeld(f"{said} {target} holds what there is, with zeros in the holes that {holes.name} names.")
         return Ended(wish=self.wish, said=str(error), size=self.copy.manifest.size, error=error)
