@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import md5, sha256
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,18 @@ class RawArchive(Protocol):
 
     def read(self, place: str, name: str) -> AbstractContextManager[Iterator[bytes]]:
         """Open one file for reading back.
+
+        Raises:
+            NotHeld: there is no such file.
+        """
+
+
+@runtime_checkable
+class Ranged(Protocol):
+    """An archive that gives back any stretch of a file, so that a large file can be fetched in pieces."""
+
+    def read_range(self, place: str, name: str, *, start: int, size: int) -> AbstractContextManager[Iterator[bytes]]:
+        """Open ``size`` bytes of a file from byte ``start`` on for reading back.
 
         Raises:
             NotHeld: there is no such file.

@@ -71,7 +71,7 @@ def restore_all(
                         yield Ended(wish=wish, said=str(error), error=error)
                         continue
                     begun.append(work)
-                    for piece in work.left.values():
+                    for piece in sorted(work.left, key=lambda piece: piece.start):
                         crew.add(Job(work, piece))
                 for work in [w for w in begun if not w.left]:
                     begun.remove(work)

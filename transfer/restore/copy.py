@@ -2,27 +2,33 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate
 
-from kspace.container import MAX_CHUNK_BYTES
+from kspace.container import MAX_CHUNK_BYTES, cut
 from kspace.errors import BadInput
 from kspace.manifest import Manifest, read_manifest
 from kspace.records import Chunk
-from transfer.destinations import RawArchive
+from transfer.destinations import Ranged, RawArchive
 from transfer.destinations.errors import NotHeld
 
+_PIECE_BYTES = 64 << 20
+"""Of a part that can be read in stretches, where one object may be a whole capture."""
 _PART = re.compile(r"part-\d{5}\.bin")
 _FOLDER = re.compile(r"(\d{7}-[0-9a-f]{12})/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """One part: its chunks, each with where its bytes begin in the original file."""
+    """What is fetched at once, a part or a stretch of one: chunks, each with where it begins in the original file."""
 
     name: str
+    skip: int
+    """How many bytes of the part lie before it."""
+    size: int
     start: int
     end: int
     """In the original file, bytes."""
@@ -75,9 +81,11 @@ def open_copy(archive: RawArchive, *, place: str, folder: str, sha256_expected: 
             "Where the relay still has the capture, `kspace verify` has it sent again."
         )
     placed = list(zip(starts, manifest.chunks, strict=True))
+    most = _PIECE_BYTES if isinstance(archive, Ranged) else sys.maxsize
     pieces = tuple(
-        _piece(name, placed[cuts[first] : cuts[last]])
+        piece
         for name, first, last in zip(sizes, bounds, bounds[1:], strict=False)
+        for piece in _pieces(name, placed[cuts[first] : cuts[last]], most=most)
     )
     return Copy(archive=archive, place=place, folder=folder, manifest=manifest, pieces=pieces)
 
@@ -97,9 +105,19 @@ def _stored_bytes(manifest: Manifest) -> int:
     return sum(chunk.stored_bytes for chunk in manifest.chunks)
 
 
-def _piece(name: str, chunks: Sequence[tuple[int, Chunk]]) -> Piece:
-    start, (at, last) = chunks[0][0], chunks[-1]
-    return Piece(name=name, start=start, end=at + last.raw_bytes, chunks=tuple(chunks))
+def _pieces(name: str, placed: Sequence[tuple[int, Chunk]], *, most: int) -> Iterator[Piece]:
+    at = 0
+    for run in cut((chunk for _, chunk in placed), part_bytes=most):
+        chunks = tuple(placed[at : at + len(run)])
+        at += len(run)
+        yield Piece(
+            name=name,
+            skip=run[0].offset - placed[0][1].offset,
+            size=sum(chunk.stored_bytes for chunk in run),
+            start=chunks[0][0],
+            end=chunks[-1][0] + run[-1].raw_bytes,
+            chunks=chunks,
+        )
 
 
 def _sizes(archive: RawArchive, place: str, folder: str, *, manifest: bytes) -> dict[str, int]:

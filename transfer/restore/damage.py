@@ -38,7 +38,7 @@ def whole_measurements(copy: Copy, lost: Ranges) -> list[int]:
 
 def told(damages: Sequence[Damage], lost: Ranges, *, copy: Copy) -> str:
     """Return in words which part is wrong, which bytes are lost with it, and what is whole."""
-    parts = _some([f"{d.part} is {d.how}" for d in sorted(damages, key=lambda d: d.part)])
+    parts = _some(sorted({f"{d.part} is {d.how}" for d in damages}))
     ranges = _some([f"{start:,} to {end:,}" for start, end in lost])
     whole, number = whole_measurements(copy, lost), len(copy.manifest.headers)
     said = f"{copy.folder}: {parts} in the archive, so bytes {ranges} of {copy.manifest.size:,} cannot be had."

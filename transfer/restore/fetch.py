@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from queue import SimpleQueue
@@ -12,8 +13,9 @@ from kspace.clock import Clock
 from kspace.codecs import Codec
 from kspace.container import decoded
 from kspace.errors import KspaceError, Retry, SpoolError
+from transfer.destinations import Ranged
 from transfer.destinations.errors import NotHeld, Unauthorized
-from transfer.restore.copy import Piece
+from transfer.restore.copy import Copy, Piece
 from transfer.restore.damage import Damage
 from transfer.restore.work import Work
 
@@ -104,9 +106,8 @@ class _Counted:
 
 def _fetch(job: Job, counted: _Counted, *, stop: threading.Event) -> Damage | None:
     """Read a part once, write every chunk that proves itself, and note the part if all did."""
-    name, decoders, bad = f"{job.work.copy.folder}/{job.piece.name}", dict[str, Codec](), list[tuple[int, int]]()
-    digest = sha256()
-    with job.work.copy.archive.read(job.work.copy.place, name) as blocks:
+    decoders, bad, digest = dict[str, Codec](), list[tuple[int, int]](), sha256()
+    with _opened(job.work.copy, job.piece) as blocks:
         read = _Reader(blocks)
         for at, chunk in job.piece.chunks:
             try:
@@ -124,6 +125,13 @@ def _fetch(job: Job, counted: _Counted, *, stop: threading.Event) -> Damage | No
         return Damage(job.piece.name, "damaged", tuple(bad))
     job.work.partial.note(job.piece, digest.hexdigest())
     return None
+
+
+def _opened(copy: Copy, piece: Piece) -> AbstractContextManager[Iterator[bytes]]:
+    archive, name = copy.archive, f"{copy.folder}/{piece.name}"
+    if isinstance(archive, Ranged):
+        return archive.read_range(copy.place, name, start=piece.skip, size=piece.size)
+    return archive.read(copy.place, name)
 
 
 class _Reader:

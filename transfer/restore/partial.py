@@ -31,7 +31,7 @@ class TargetFailed(KspaceError):
 class Partial:
     """A file as large as the original, with holes where nothing was fetched yet; one restore at a time works on it.
 
-    The journal beside it has a line for each part whose bytes are on the disk, with their SHA-256 as decoded: they are
+    The journal beside it has a line for each piece whose bytes are on the disk, with their SHA-256 as decoded: they are
     hashed again before a later restore relies on them.
 
     Raises:
@@ -63,21 +63,21 @@ class Partial:
             self._data.close()
             self._journal.close()
 
-    def proved(self, pieces: tuple[Piece, ...]) -> frozenset[str]:
-        """Return the parts that an earlier restore wrote and that are still on the disk as it wrote them."""
+    def proved(self, pieces: tuple[Piece, ...]) -> frozenset[Piece]:
+        """Return the pieces that an earlier restore wrote and that are still on the disk as it wrote them."""
         with disk(self.path):
             self._journal.seek(0)
             if self._journal.readline() != self._head:
                 self._begin_anew()
                 return frozenset()
-            by_name = {piece.name: piece for piece in pieces}
+            by_range = {(piece.start, piece.end): piece for piece in pieces}
             found = set()
             for line in self._journal:
                 with suppress(ValueError, KeyError, TypeError):  # torn by a crash
                     said = json.loads(line)
-                    piece = by_name[said["part"]]
-                    if said["range"] == [piece.start, piece.end] and said["sha256"] == self._digest(piece):
-                        found.add(piece.name)
+                    piece = by_range[tuple(said["range"])]
+                    if said["sha256"] == self._digest(piece):
+                        found.add(piece)
             self._journal.write(b"\n")  # so that a torn line never spoils the next one
             return frozenset(found)
 
@@ -110,7 +110,7 @@ class Partial:
             self.write(at, bytes(min(_BLOCK, end - at)))
 
     def note(self, piece: Piece, digest: str) -> None:
-        """Note that a part is proved, once its bytes are on the disk."""
+        """Note that a piece is proved, once its bytes are on the disk."""
         line = json.dumps({"part": piece.name, "range": [piece.start, piece.end], "sha256": digest})
         with self._lock, disk(self.path):
             if self._data.closed:

@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -60,17 +60,17 @@ class Work:
         self._ranges = _wanted(copy, wish.only)
         self.path = _path(wish, copy)
         self.is_there = self.path.exists() and _is_there(wish, copy, self.path)
-        self.left: dict[str, Piece] = {}
+        self.left: set[Piece] = set()
         self.error: KspaceError | None = None
         self._damages: list[Damage] = []
         self._progress, self._done, self._lock = progress, 0, threading.Lock()
         pieces = tuple(p for p in copy.pieces if any(p.start < end and start < p.end for start, end in self._ranges))
-        self._size = sum(p.end - p.start for p in pieces)
+        self._size = _bytes(pieces)
         with ExitStack() as stack:
             if not self.is_there:
                 self.partial = stack.enter_context(Partial(self.path.parent, copy))
                 proved = self.partial.proved(pieces)
-                self.left = {p.name: p for p in pieces if p.name not in proved}
+                self.left = set(pieces) - proved
                 self.partial.check_room(_bytes(self.left))
             self._open = stack.pop_all()
         self.count(self._size - _bytes(self.left))
@@ -83,7 +83,7 @@ class Work:
 
     def take(self, piece: Piece, came: Damage | KspaceError | None) -> None:
         """Note what came of a part; after an error that is not of the part alone the others are not fetched."""
-        del self.left[piece.name]
+        self.left.remove(piece)
         if isinstance(came, Damage):
             self._damages.append(came)
         self.error = came if isinstance(came, KspaceError) else self.error
@@ -165,8 +165,8 @@ class Work:
         return Ended(wish=self.wish, said=str(error), size=self.copy.manifest.size, error=error)
 
 
-def _bytes(pieces: dict[str, Piece]) -> int:
-    return sum(piece.end - piece.start for piece in pieces.values())
+def _bytes(pieces: Iterable[Piece]) -> int:
+    return sum(piece.end - piece.start for piece in pieces)
 
 
 def _wanted(copy: Copy, only: str | int | None) -> Ranges:

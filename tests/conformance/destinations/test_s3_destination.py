@@ -6,7 +6,7 @@ import pytest
 
 from kspace.errors import KspaceError, Retry
 from tests.servers.meddler import CUT, LOSE_ANSWER, Seen
-from transfer.destinations import Body
+from transfer.destinations import Body, Ranged
 from transfer.destinations.errors import DestinationDown, Missing, NotHeld
 from transfer.routing import session_name
 
@@ -228,3 +228,15 @@ def test_more_objects_than_a_page_are_all_listed(bucket):
 
     archive._client.call = by_twos
     assert set(archive.listing("P/s")) == {f"f/{number}" for number in range(5)}
+
+
+def test_any_stretch_of_an_object_is_given_back_by_itself(bucket):
+    archive = bucket.s3()
+    place = place_in(archive)
+    archive.put(place, NAME, BODY)
+    assert isinstance(archive, Ranged)
+    for start, size in ((0, 1), (5 * MIB - 3, 7), (len(DATA) - 9, 9), (0, len(DATA))):
+        with archive.read_range(place, NAME, start=start, size=size) as blocks:
+            assert b"".join(blocks) == DATA[start : start + size]
+    with pytest.raises(NotHeld), archive.read_range(place, "gone", start=0, size=1) as blocks:
+        next(blocks)

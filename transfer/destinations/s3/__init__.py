@@ -68,6 +68,12 @@ class S3:
         with self._client.stream(f"{place}/{name}") as blocks:
             yield blocks
 
+    @contextmanager
+    def read_range(self, place: str, name: str, *, start: int, size: int) -> Iterator[Iterator[bytes]]:
+        """Open a stretch of one object for reading back."""
+        with self._client.stream(f"{place}/{name}", Range=f"bytes={start}-{start + size - 1}") as blocks:
+            yield blocks
+
     def check(self) -> str:
         """Write, read back and list as a delivery does, and return one line; the object is removed if that is allowed.
 

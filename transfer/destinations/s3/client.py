@@ -179,9 +179,9 @@ class S3Client:
         raise AssertionError("the last try returns or raises")
 
     @contextmanager
-    def stream(self, key: str) -> Iterator[Iterator[bytes]]:
-        """Read one object block by block."""
-        body = self.call("get_object", Key=key)["Body"]
+    def stream(self, key: str, **more: str) -> Iterator[Iterator[bytes]]:
+        """Read one object block by block; ``Range`` asks for a stretch of it (RFC 9110, section 14.2)."""
+        body = self.call("get_object", Key=key, **more)["Body"]
         try:
             yield body.iter_chunks(_BLOCK)
         except _BROKEN as error:
