@@ -279,15 +279,30 @@ def test_a_connection_that_is_cut_now_and_then_is_no_matter(lost):
     lost.restore()
 
 
-def test_ctrl_c_is_answered_in_one_sentence(lost):
+@contextmanager
+def _stalled(lost: Lost) -> Iterator[subprocess.Popen[str]]:
+    """Start a restore that waits for its first parts."""
     lost.play(delay_s=100.0, only="GET .*part-")
     process = subprocess.Popen([KSPACE, *lost.command(), "-o", lost.out], stderr=subprocess.PIPE, text=True)
     wait_until(lambda: list(lost.out.glob(".*.journal")) if lost.out.exists() else [], within_s=30)
-    process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[1]
+    yield process
+    process.kill()
+    process.communicate()
+    lost.play()
+
+
+def test_ctrl_c_is_answered_in_one_sentence(lost):
+    with _stalled(lost) as process:
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert said == "kspace: Stopped. What was proved is kept; the same command goes on from it.\n"
-    lost.play()
+
+
+def test_two_restores_to_one_place_do_not_mix(lost):
+    with _stalled(lost):
+        assert "Another restore" in lost.fails(BadInput)
+    lost.restore()
 
 
 def test_a_full_disk_is_said_and_gone_on_from(lost):
@@ -299,23 +314,6 @@ def test_a_full_disk_is_said_and_gone_on_from(lost):
     assert process.returncode == TargetFailed.exit_code
     assert "the same command goes on" in process.stderr
     assert len(process.stderr.splitlines()) == 1
-    lost.restore()
-
-
-@contextmanager
-def _held_open(lost: Lost) -> Iterator[None]:
-    lost.play(delay_s=100.0, only="GET .*part-")
-    process = subprocess.Popen([KSPACE, *lost.command(), "-o", lost.out], stderr=subprocess.DEVNULL)
-    wait_until(lambda: list(lost.out.glob(".*.journal")) if lost.out.exists() else [], within_s=30)
-    yield
-    process.kill()
-    process.wait()
-    lost.play()
-
-
-def test_two_restores_to_one_place_do_not_mix(lost):
-    with _held_open(lost):
-        assert "Another restore" in lost.fails(BadInput)
     lost.restore()
 
 
