@@ -98,6 +98,7 @@ class StoredInstance:
     series_uid: str
     path: Path
     size: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ def _dicom(connection: Connection, row: RowMapping) -> DicomDelivery:
     of_study = select(study.last_arrival_at, study.called_ae, study.calling_ae).where(study.id == row["study_id"])
     came = connection.execute(of_study).one()
     rows = connection.execute(
-        select(i.id, i.document, i.path, i.size, i.freed_at, s.series_uid)
+        select(i.id, i.document, i.path, i.size, i.sha256, i.freed_at, s.series_uid)
         .join(tables.series)
         .where(s.study_id == row["study_id"])
         .order_by(s.id, i.id)
@@ -108,6 +108,7 @@ def _dicom(connection: Connection, row: RowMapping) -> DicomDelivery:
             series_uid=r.series_uid,
             path=Path(r.path),
             size=r.size,
+            sha256=r.sha256,
         )
         for r in rows
         if first_of_each[r.document["sop_uid"]] is r and r.freed_at is None

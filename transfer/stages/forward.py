@@ -49,7 +49,7 @@ def forward(  # noqa: PLR0913 -- the ports
     left_s = (delivery.last_arrival_at + timedelta(seconds=quiet_s) - clock.now()).total_seconds()
     if left_s > 0:
         return Later("DICOM of this study is still arriving.", left_s)
-    if not delivery.instances:
+    if not delivery.instances and delivery.experiment is None:
         return Held("No image of this study is on this machine (any more). See `kspace study`.", "empty")
     found = sort_out(delivery, routes)
     if found.target is not None and _differs(found.target, delivery):

@@ -3,9 +3,18 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import file_digest
+
+from pydicom.errors import InvalidDicomError
 
 from dicom.bulk import Bulk, bulk_of
+from kspace.errors import SpoolDamaged
 from transfer.records import StoredInstance
+
+_DAMAGED = (
+    "An image in the spool is not what was received any more, so nothing proves that the archive has it. Send the "
+    "study again from the scanner, then retry; and see to the disk."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +47,7 @@ def prove(instances: Sequence[StoredInstance], shown: Iterable[Bulk], *, progres
     altered: list[StoredInstance] = []
     by_content = 0
     for one in instances:
-        here = bulk_of(one.path)
+        here = _here(one)
         progress()
         there = by_uid.get(one.instance.sop_uid)
         if there is not None:
@@ -50,3 +59,14 @@ def prove(instances: Sequence[StoredInstance], shown: Iterable[Bulk], *, progres
             missing.append(one)
     aliases = {uid: next(iter(names)) for uid, names in found.items() if len(names) == 1}
     return Proof(missing=tuple(missing), altered=tuple(altered), by_content=by_content, aliases=aliases)
+
+
+def _here(one: StoredInstance) -> Bulk:
+    """Read what was received, after seeing that it still is what was received."""
+    try:
+        with one.path.open("rb") as handle:
+            if file_digest(handle, "sha256").hexdigest() == one.sha256:
+                return bulk_of(handle)
+    except (OSError, InvalidDicomError) as error:
+        raise SpoolDamaged(_DAMAGED) from error
+    raise SpoolDamaged(_DAMAGED)

@@ -1,13 +1,15 @@
 """A zip of images that is never on a disk: its length is known before, and it can be read again from the start."""
 
+import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
 from struct import Struct
 from zipfile import ZipInfo
 
-from kspace.errors import KspaceError, Retry
+from kspace.errors import KspaceError, Retry, SpoolDamaged
 from transfer.destinations import Body
 from transfer.records import StoredInstance
 
@@ -50,31 +52,41 @@ def zip_of(instances: Sequence[StoredInstance], *, progress: Callable[[], None])
     Each entry's checksum stands before its bytes: an importer that reads as it comes takes stored entries in no other
     way (java.util.zip.ZipInputStream).
     """
-    paths = [one.path for one in instances]
-    names = [f"{number:06d}.dcm" for number in range(len(paths))]
-    size = sum(p.stat().st_size + _LOCAL + _LISTED + 2 * len(n) for p, n in zip(paths, names, strict=True)) + _END
-    return Body(size=size, md5="", sha256="", blocks=lambda: _blocks(paths, names, progress), suffix=".zip")
+    names = [f"{number:06d}.dcm" for number in range(len(instances))]
+    size = sum(one.size + _LOCAL + _LISTED + 2 * len(name) for one, name in zip(instances, names, strict=True)) + _END
+    return Body(size=size, md5="", sha256="", blocks=lambda: _blocks(instances, names, progress), suffix=".zip")
 
 
-def _blocks(paths: Sequence[Path], names: Sequence[str], progress: Callable[[], None]) -> Iterator[bytes]:
+def _blocks(instances: Sequence[StoredInstance], names: Sequence[str], progress: Callable[[], None]) -> Iterator[bytes]:
     listed, at = [], 0
-    for path, name in zip(paths, names, strict=True):
-        entry = ZipInfo(name)
-        entry.CRC = 0
-        for block in _read(path):
-            entry.CRC = zlib.crc32(block, entry.CRC)
-            entry.file_size += len(block)
-        entry.compress_size = entry.file_size
+    for one, name in zip(instances, names, strict=True):
+        entry = _entry(one, name)
         entry.header_offset = at
         head = entry.FileHeader(zip64=False)
         yield head
-        yield from _read(path)
+        yield from _read(one.path)
         progress()
         listed.append(_listed(entry))
         at += len(head) + entry.file_size
     directory = b"".join(listed)
     yield directory
     yield _LAST.pack(b"PK\5\6", 0, 0, len(listed), len(listed), len(directory), at, 0)
+
+
+def _entry(one: StoredInstance, name: str) -> ZipInfo:
+    """Read an image once before it is sent: what leaves is what was received, or nothing."""
+    entry, digest = ZipInfo(name), sha256()
+    entry.CRC = 0
+    for block in _read(one.path):
+        entry.CRC = zlib.crc32(block, entry.CRC)
+        digest.update(block)
+    if digest.hexdigest() != one.sha256:
+        raise SpoolDamaged(
+            "An image in the spool is not what was received: the disk gives other bytes. Its series was not sent. "
+            "Send the study again from the scanner, then retry; and see to the disk."
+        )
+    entry.file_size = entry.compress_size = one.size
+    return entry
 
 
 def _listed(entry: ZipInfo) -> bytes:
@@ -85,6 +97,12 @@ def _listed(entry: ZipInfo) -> bytes:
 
 
 def _read(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as handle:
-        while block := handle.read(_BLOCK):
-            yield block
+    try:
+        with path.open("rb") as handle:
+            while block := handle.read(_BLOCK):
+                yield block
+    except OSError as error:
+        raise SpoolDamaged(
+            f"An image in the spool cannot be read ({os.strerror(error.errno or 0)}). Nothing of its series was sent. "
+            "Send the study again from the scanner, then retry; and see to the disk."
+        ) from error

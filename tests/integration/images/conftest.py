@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -120,7 +121,7 @@ class Lane:
                 copyfile(path, spooled)
             arrival = Arrival(
                 study=study, series=series, instance=instance, path=spooled, size=path.stat().st_size,
-                sha256=str(hash(path.read_bytes())), called_ae=called, calling_ae="MR",
+                sha256=sha256(path.read_bytes()).hexdigest(), called_ae=called, calling_ae="MR",
             )  # fmt: skip
             found = targets(self.box.config.route, study, called_ae=called, calling_ae="MR")
             at = self.clock.now()
@@ -158,6 +159,21 @@ class Lane:
         """Return the row of the one delivery."""
         with self.box.database.read() as connection:
             return dict(connection.execute(select(tables.delivery)).mappings().one())
+
+    def stands(self) -> tuple[str, str | None, str | None]:
+        """Return its state, why it is held in one word, and the reason in a sentence."""
+        row = self.delivery()
+        return row["state"], row["held_code"], row["reason"]
+
+    def carried(self, paths: list[Path], project: str) -> None:
+        """Bring images into the archive as somebody else does."""
+        with self.archive() as admin:
+            for path in paths:
+                params = {"import-handler": "gradual-DICOM", "project": project, "subject": "S", "session": "visit"}
+                headers = {"content-type": "application/dicom"}
+                sent = admin.post("/data/services/import", params=params, content=path.read_bytes(), headers=headers)
+                assert sent.status_code == 200
+            assert admin.post(sent.text.strip(), params={"action": "commit", "AA": "true"}).status_code == 301
 
     def events(self) -> list[str]:
         """Return what happened to it, in order."""

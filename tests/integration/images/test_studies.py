@@ -16,11 +16,6 @@ from transfer.feeds.sweep import sweep_images
 _DAY_S = 86_400.0
 
 
-def _state(lane):
-    row = lane.delivery()
-    return row["state"], row["held_code"], row["reason"]
-
-
 def _look(lane):
     box = lane.box
     Reconciling(database=box.database, clock=lane.clock, routes=box.config.route, quiet_s=300.0)()
@@ -74,13 +69,13 @@ def test_series_that_name_two_projects_are_sent_nowhere(start, tmp_path):
         *images(tmp_path, number=1, comments="Project:P"), *images(tmp_path, number=2, comments="Project:OTHER")
     )
     lane.run()
-    state, code, reason = _state(lane)
+    state, code, reason = lane.stands()
     assert (state, code) == ("held", "route")
     assert "do not belong to one place" in reason
     assert not [a for a in lane.asked() if a.startswith("POST")]
     _assign(lane, session="visit")
     lane.run()
-    assert _state(lane)[0] == "verified"
+    assert lane.stands()[0] == "verified"
     assert lane.held() == {"visit/1": 2, "visit/2": 2}
 
 
@@ -88,7 +83,7 @@ def test_another_patient_in_one_study_is_sent_nowhere(start, tmp_path):
     lane = start()
     lane.receive(*images(tmp_path, number=1), *images(tmp_path, number=2, patient_id="PRACTICE-02"))
     lane.run()
-    assert _state(lane)[:2] == ("held", "route")
+    assert lane.stands()[:2] == ("held", "route")
 
 
 def test_a_series_that_says_nothing_follows_the_others_whichever_came_first(start, tmp_path):
@@ -96,7 +91,7 @@ def test_a_series_that_says_nothing_follows_the_others_whichever_came_first(star
     lane.receive(*images(tmp_path, number=1), *images(tmp_path, number=2, comments="Project:OTHER"))
     assert lane.delivery()["project"] == "P"
     lane.run()
-    assert _state(lane)[0] == "verified"
+    assert lane.stands()[0] == "verified"
     assert lane.delivery()["project"] == "OTHER"
     assert "Goes to project OTHER: route 1: fits, and the project is named in the comments." in _told(lane)
 
@@ -108,13 +103,13 @@ def test_what_was_sent_never_goes_to_another_project_by_itself(start, tmp_path):
     lane = start(project="OTHER")
     lane.receive(*images(tmp_path, number=2))
     lane.run()
-    assert _state(lane)[:2] == ("held", "route")
+    assert lane.stands()[:2] == ("held", "route")
     with pytest.raises(BadInput, match="removes nothing there"):
         _assign(lane, session="visit")
     _assign(lane, "P", subject="PRACTICE-01", session="visit")
     lane.run()
     assert lane.held() == {"visit/1": 2, "visit/2": 2}
-    assert _state(lane)[0] == "verified"
+    assert lane.stands()[0] == "verified"
 
 
 def test_what_a_person_assigns_cannot_get_round_a_profile(start, tmp_path):
@@ -122,7 +117,7 @@ def test_what_a_person_assigns_cannot_get_round_a_profile(start, tmp_path):
     lane.receive(*images(tmp_path))
     _assign(lane, "P")
     lane.run()
-    assert _state(lane)[:2] == ("held", "no_profile")
+    assert lane.stands()[:2] == ("held", "no_profile")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +142,7 @@ def test_series_that_a_filter_leaves_out_are_told_and_kept(start, tmp_path):
     lane.receive(*images(tmp_path, number=1), *images(tmp_path, number=2))
     lane.run()
     assert lane.held() == {"visit/1": 2}
-    assert _state(lane)[2] == "2 images verified; 2 images left out by the route's filters and kept here."
+    assert lane.stands()[2] == "2 images verified; 2 images left out by the route's filters and kept here."
     assert [s["archived"]["central"] for s in _study(lane)["series"]] == [2, 0]
     assert [s["filtered"]["central"] for s in _study(lane)["series"]] == [0, 2]
     assert "2 left out on the way to central by its route's filters" in _run(
@@ -195,7 +190,7 @@ def test_what_comes_after_the_rest_was_freed_is_delivered_and_the_rest_is_not_mi
     lane.receive(*images(tmp_path, number=2))
     assert _swept(lane) == 0
     lane.run()
-    assert _state(lane) == ("verified", None, "2 images verified.")
+    assert lane.stands() == ("verified", None, "2 images verified.")
     assert lane.held() == {"visit/1": 2, "visit/2": 2}
     assert [s["archived"]["central"] for s in _study(lane)["series"]] == [2, 2]
 
@@ -210,7 +205,7 @@ def test_a_freed_image_that_comes_again_is_looked_for_again_before_it_goes(start
     lane.receive(*paths)
     assert _swept(lane) == 0
     assert lane.run() == ["forward", "confirm"]
-    assert _state(lane)[0] == "verified"
+    assert lane.stands()[0] == "verified"
     lane.clock.sleep(31 * _DAY_S)
     assert _swept(lane) == 2
 
@@ -238,7 +233,7 @@ def test_of_two_images_under_one_uid_the_one_that_was_not_delivered_stays(start,
     assert len(list((tmp_path / "relay/spool/dicom").iterdir())) == 1
     lane.receive(*images(tmp_path, number=2))
     lane.run()
-    assert _state(lane)[0] == "verified"
+    assert lane.stands()[0] == "verified"
 
 
 def test_what_an_archive_refused_is_kept_and_offered_again_on_a_person_s_word(start, tmp_path):
@@ -274,7 +269,7 @@ def test_a_series_that_is_short_is_shown_and_alerted_until_it_is_whole(start, tm
     (alert,) = _look(lane)
     assert told in alert
     assert _study(lane)["short"] == [1]
-    assert _state(lane)[0] == "verified", "what came goes on"
+    assert lane.stands()[0] == "verified", "what came goes on"
     lane.receive(late)
     lane.run()
     assert _look(lane) == []

@@ -2,10 +2,13 @@
 
 import io
 import zipfile
+from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
 from dicom.records import Instance
+from kspace.errors import SpoolDamaged
 from transfer.records import StoredInstance
 from transfer.sandbox import unzip
 from transfer.stages.zipping import TooLargeToZip, batch_of, zip_of
@@ -21,7 +24,9 @@ def stored(tmp_path):
             path = tmp_path / f"{series}-{number}"
             path.write_bytes(bytes([number % 251]) * size)
             instance = Instance(sop_uid=str(number), sop_class="1", transfer_syntax="1")
-            found.append(StoredInstance(id=number, instance=instance, series_uid=series, path=path, size=size))
+            digest = sha256(path.read_bytes()).hexdigest()
+            one = StoredInstance(id=number, instance=instance, series_uid=series, path=path, size=size, sha256=digest)
+            found.append(one)
         return found
 
     return make
@@ -52,6 +57,21 @@ def test_a_batch_is_of_one_series_and_fits_and_is_never_empty(stored):
 
 def test_what_no_zip_can_hold_waits_for_a_person(stored):
     (one,) = stored(1)
-    huge = StoredInstance(id=1, instance=one.instance, series_uid="1", path=one.path, size=1 << 32)
+    huge = replace(one, size=1 << 32)
     with pytest.raises(TooLargeToZip, match="larger than 4 GB"):
         batch_of([huge], most_bytes=10)
+
+
+@pytest.mark.parametrize("harm", ["altered", "cut", "gone"])
+def test_what_leaves_is_what_was_received_or_nothing(stored, harm):
+    first, second = stored(70_000, 70_000)
+    body = zip_of([first, second], progress=lambda: None)
+    match harm:
+        case "altered":
+            second.path.write_bytes(bytes(70_000))
+        case "cut":
+            second.path.write_bytes(second.path.read_bytes()[:-1])
+        case "gone":
+            second.path.unlink()
+    with pytest.raises(SpoolDamaged, match="Send the study again"):
+        b"".join(body.blocks())
