@@ -5,11 +5,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+import structlog
+
 from dicom.join import decide
-from dicom.records import Certainty, Decision, Series
+from dicom.records import Certainty, Decision, Series, Weight
 from kspace.clock import Clock
 from kspace.records import Measurement
 from transfer.records import Beside, Capture, Done, Held, Joined, Later, Outcome
+
+_log = structlog.get_logger()
 
 
 class Candidate(Protocol):
@@ -46,12 +50,28 @@ def join(  # noqa: PLR0913 -- the ports and the two times
     if found and quiet_at > now:
         return Later("DICOM of this study is still arriving.", (quiet_at - now).total_seconds())
     decision = decide(capture.image, [c.series for c in found])
+    _tell(capture.id, capture.image, decision)
     if decision.certainty is Certainty.CERTAIN:
         return Done(Joined(decision))
     waits_until = capture.since_at + timedelta(seconds=no_series_after_s)
     needed = beside(capture.image)
     outcome = _beside(needed, decision, may_wait=now < waits_until) if needed else None
     return outcome or _uncertain(capture, decision, found, now, no_series_after_s)
+
+
+def _tell(capture_id: int, image: Measurement, decision: Decision) -> None:
+    """Log the answer as evidence from the field, by the names of keys alone; `kspace join-report` adds them up."""
+    own = {j for j in decision.judged if j.series_uid in decision.series_uids} or set(decision.judged)
+    said = {weight: sorted({e.clue for j in own for e in j.evidence if e.weight is weight}) for weight in Weight}
+    _log.info(
+        "join.decided",
+        id=capture_id,
+        certainty=str(decision.certainty),
+        model=image.model,
+        software=image.software,
+        agreed=said[Weight.SUPPORTS],
+        against=said[Weight.CONTRADICTS],
+    )
 
 
 def _beside(needed: Beside, decision: Decision, *, may_wait: bool) -> Outcome | None:

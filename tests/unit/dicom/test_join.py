@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom.clue import Clue, Strength
-from dicom.headers import describe
 from dicom.join import decide, default_clues, index_keys
 from dicom.records import Certainty, Evidence, Level, Series, Weight
 from kspace.records import Measurement
 from kspace.twix.walk import Walker
+from tests.unit.dicom.join_pairs import series_below
 
 FOR = "1.3.12.2.1107.5.2.32.35287.1.20240322140748296.0.0.0"
 FIRST = 26_422_493
@@ -253,11 +253,4 @@ def test_real_raw_files_of_other_scanners_and_days_find_nothing(samples, real_se
 
 @pytest.fixture(scope="module")
 def real_series(samples) -> dict[str, Series]:
-    found: dict[str, Series] = {}
-    for path in [*samples.glob("vb19-pairs/*.IMA"), *samples.glob("dicom-only/*.dcm")]:
-        _, series, instance = describe(path)
-        known = found.get(series.series_uid, series)
-        found[series.series_uid] = replace(
-            known, sop_uids=known.sop_uids | {instance.sop_uid}, ticks=known.ticks | set(instance.ticks)
-        )
-    return found
+    return {series.series_uid: series for series in series_below(samples)}

@@ -11,6 +11,7 @@ from transfer.app.cli import (
     demo,
     hold,
     inspect,
+    join_report,
     link,
     prefer,
     receipt,
@@ -49,6 +50,7 @@ app.command("review")(link.review)
 app.command("link")(link.link)
 app.command("unlink")(link.unlink)
 app.command("undo")(link.undo)
+app.command("join-report")(join_report.join_report)
 app.command("inspect")(inspect.inspect)
 app.command("retry")(retry.retry)
 app.command("hold")(hold.hold)

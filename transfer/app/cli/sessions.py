@@ -111,7 +111,11 @@ def _listed(one: Row) -> dict[str, Any]:
 
 def _measured(raw: Row) -> dict[str, Any]:
     proved = [f"{d['destination']} {d['verified_at']:%Y-%m-%d %H:%M}" for d in raw["deliveries"] if d["verified_at"]]
-    why = raw["doubt"] or next((d["reason"] for d in _under_way(raw) if d["reason"]), raw["reason"])
+    why = (
+        raw["doubt"]
+        or _lacks(raw["needs"])
+        or next((d["reason"] for d in _under_way(raw) if d["reason"]), raw["reason"])
+    )
     is_only_there = not raw["is_packed"] and raw["gone_at"] is None
     return {
         "raw": raw["id"],
@@ -137,6 +141,13 @@ def _needs(needs: str | list[Row]) -> str:
     if isinstance(needs, str):
         return needs
     return ", ".join(f"MID {one['mid']} {_has(one)}" for one in needs)
+
+
+def _lacks(needs: str | list[Row]) -> str:
+    """Return which of what a rule wants with the measurement is not there, in a sentence; empty if all is."""
+    lacking = [] if isinstance(needs, str) else [n for n in needs if n["is_wanted"] and not _has(n).startswith("(")]
+    said = ", ".join(f"MID {one['mid']} ({_has(one)})" for one in lacking)
+    return f"Its reconstruction needs {said}." if said else ""
 
 
 def _has(one: Row) -> str:
