@@ -101,19 +101,19 @@ def compare(said: Mapping[str, Any], path: Path) -> str:
     Raises:
         BadInput: it is none of them, or cannot be read.
     """
-    parts = {name.rpartition("/")[2]: f for name, f in said["files"].items() if "size" in f}
+    parts = {name.rpartition("/")[2]: f for name, f in sorted(said["files"].items()) if "size" in f}
+    sizes, digests = [f["size"] for f in parts.values()], [f["sha256"] for f in parts.values()]
     try:
         size = path.stat().st_size
-        if size == said["source"]["size"] and _digests(path, [(size, "sha256")]) == [said["source"]["sha256"]]:
+        if size == said["source"]["size"] and _digests(path, [size]) == [said["source"]["sha256"]]:
             return "the original file, byte for byte"
-        wanted = [(f["size"], *f["digest"].split(":")) for _, f in sorted(parts.items())]
-        if parts and size == sum(length for length, _, _ in wanted):
-            found = _digests(path, [(length, kind) for length, kind, _ in wanted])
-            if found == [digest for _, _, digest in wanted]:
-                return f"the packed file: each of its {len(parts)} parts is what the archive showed"
-        for name, (length, kind, digest) in zip(sorted(parts), wanted, strict=True):
-            if size == length and _digests(path, [(length, kind)]) == [digest]:
-                return f"{name}, as the archive showed it"
+        if parts and size == sum(sizes) and _digests(path, sizes) == digests:
+            return f"the packed file: each of its {len(parts)} parts is what the archive showed to hold"
+        if size in sizes:
+            found = _digests(path, [size])[0]
+            for name, file in parts.items():
+                if file["sha256"] == found:
+                    return f"{name}, which the archive showed to hold"
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}).") from error
     expected = f"{said['source']['size']:,} bytes, SHA-256 {said['source']['sha256']}"
@@ -137,9 +137,9 @@ def known_key(given: str) -> str:
 
 
 def _proved(name: str, proof: Proof, delivery: RawDelivery) -> dict[str, Any]:
-    sizes = {part.name: part.size for part in delivery.parts}
-    part = name.rpartition("/")[2]
-    return {"digest": proof.digest, "how": proof.how} | ({"size": sizes[part]} if part in sizes else {})
+    """Say what the archive showed, in whatever digest it has; of a part also what anybody can compare a file with."""
+    parts = {part.name: {"size": part.size, "sha256": part.sha256} for part in delivery.parts}
+    return {"digest": proof.digest, "how": proof.how} | parts.get(name.rpartition("/")[2], {})
 
 
 def _written(signed: Mapping[str, Any]) -> bytes:
@@ -158,12 +158,12 @@ def _bytes(text: str) -> bytes:
     return found
 
 
-def _digests(path: Path, ranges: Sequence[tuple[int, str]]) -> list[str]:
-    """Return the digests of so many bytes each, one after the other, from the file's start."""
+def _digests(path: Path, sizes: Sequence[int]) -> list[str]:
+    """Return the SHA-256 of so many bytes each, one after the other, from the file's start."""
     found = []
     with path.open("rb") as handle:
-        for size, kind in ranges:
-            digest, left = hashlib.new(kind, usedforsecurity=False), size
+        for size in sizes:
+            digest, left = hashlib.sha256(), size
             while left and (block := handle.read(min(left, 1 << 20))):
                 digest.update(block)
                 left -= len(block)

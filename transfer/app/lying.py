@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kspace.errors import NotFound
+from kspace.errors import DestinationError, NotFound
 from transfer.app.wiring import Box
 from transfer.destinations import RawArchive
 from transfer.destinations.errors import Missing
@@ -30,24 +30,26 @@ def in_session(box: Box, *, project: str, session: str, scan: str | None, source
         DestinationError: an archive cannot be asked.
     """
     archives = _named(box, source)
-    unknown = None
+    refused: DestinationError | None = None
     for name, archive in archives.items():
         try:
-            places = archive.places(project=project, session=session, scan=scan)
-        except Missing as error:
-            unknown = error
+            found = _found(name, archive, archive.places(project=project, session=session, scan=scan))
+        except DestinationError as error:  # another one may have it, and answer
+            refused = error if refused is None or isinstance(refused, Missing) else refused
             continue
-        found: dict[str, Lying] = {}
-        for place in places:
-            for folder, is_whole in folders(archive.listing(place)).items():
-                if is_whole or folder not in found:  # one and the same capture may lie at two places, after a new link
-                    found[folder] = Lying(
-                        destination=name, archive=archive, place=place, folder=folder, is_whole=is_whole
-                    )
         if found:
-            return list(found.values())
+            return found
     where = " or ".join(archives)
-    raise unknown or NotFound(f"{where} has the session, but no raw data of the relay's in it.")
+    raise refused or NotFound(f"{where} has the session, but no raw data of the relay's in it.")
+
+
+def _found(name: str, archive: RawArchive, places: list[str]) -> list[Lying]:
+    found: dict[str, Lying] = {}
+    for place in places:
+        for folder, is_whole in folders(archive.listing(place)).items():
+            if is_whole or folder not in found:  # one and the same capture may lie at two places, after a new link
+                found[folder] = Lying(destination=name, archive=archive, place=place, folder=folder, is_whole=is_whole)
+    return list(found.values())
 
 
 def _named(box: Box, source: str | None) -> dict[str, RawArchive]:

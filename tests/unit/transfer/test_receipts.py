@@ -5,14 +5,16 @@ import json
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import pytest
 
 from kspace.errors import BadInput
-from kspace.records import SourceFile
+from kspace.records import Part, SourceFile
 from transfer.destinations import Proof
-from transfer.receipts import Signer, check_receipt, write_receipt
+from transfer.receipts import Signer, check_receipt, compare, write_receipt
 from transfer.records import Capture, RawDelivery
 from transfer.states import CaptureState, DeliveryState
 
@@ -153,3 +155,21 @@ def test_processes_that_start_together_get_one_key(tmp_path):
     keys = {process.communicate()[0].strip() for process in started}
     assert len(keys) == 1
     assert keys == {Signer(tmp_path / "relay.pem").public_key}
+
+
+def test_a_file_is_compared_by_sha256_whatever_digest_the_archive_has(signer, tmp_path):
+    data = [b"first part", b"second"]
+    parts = tuple(
+        Part(number=n, name=f"part-0000{n}.bin", offset=0, size=len(d), md5="", sha256=sha256(d).hexdigest())
+        for n, d in enumerate(data, start=1)
+    )
+    capture = replace(CAPTURE, sha256=sha256(b"original").hexdigest(), file=replace(CAPTURE.file, size=8))
+    delivery = replace(DELIVERY, capture=capture, parts=parts)
+    proofs = {f"f/{part.name}": Proof(digest="etag:0123-2", how="its ETag") for part in parts}
+    said = check_receipt(write_receipt(delivery, proofs, folder="f", at=AT, signer=signer))
+    for content, found in ((b"original", "original"), (b"".join(data), "packed"), (data[1], "part-00002.bin")):
+        (tmp_path / "file").write_bytes(content)
+        assert found in compare(said, tmp_path / "file")
+        (tmp_path / "file").write_bytes(content[:-1] + b"x")
+        with pytest.raises(BadInput, match="is not what this receipt is for"):
+            compare(said, tmp_path / "file")
