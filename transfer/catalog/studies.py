@@ -142,8 +142,9 @@ def _usual(connection: Connection, row: RowMapping) -> int | None:
     if row["protocol"] is None or row["serial"] is None:
         return None
     same = (s.serial == row["serial"]) & (s.protocol == row["protocol"]) & (s.id < row["id"])
-    query = select(s.document, func.count(i.sop_uid.distinct()).label("images")).join(tables.instance).where(same)
-    earlier = connection.execute(query.group_by(s.id).order_by(desc(s.id)).limit(_EARLIER_RUNS)).all()
+    last = select(s.id).where(same).order_by(desc(s.id)).limit(_EARLIER_RUNS).subquery()
+    query = select(s.document, func.count(i.sop_uid.distinct()).label("images")).join(tables.instance)
+    earlier = connection.execute(query.where(s.id.in_(select(last.c.id))).group_by(s.id)).all()
     kind = ("description", "image_type", "software")
     mine = [row["document"].get(key) for key in kind]
     counts = Counter(one.images for one in earlier if [one.document.get(key) for key in kind] == mine)

@@ -232,3 +232,15 @@ def test_images_that_another_path_carries_are_only_watched(start, tmp_path, proj
     lane.run(after_s=61)
     assert lane.stands()[0] == "verified"
     assert lane.delivery()["experiment"]
+
+
+def test_a_line_that_breaks_while_images_are_read_back_costs_one_of_them(start, tmp_path):
+    lane = start()
+    lane.receive(*images(tmp_path, count=6))
+    lane.clock.sleep(QUIET_S + 1)
+    assert [lane.step(), lane.step()] == ["forward", "forward"]
+    faults = {"drop_before": 0.4, "only": "GET .*/resources/DICOM/files/", "seed": 3}
+    httpx.put(f"{lane.url}/sandbox/faults", json=faults).raise_for_status()
+    assert lane.step() == "confirm"
+    assert lane.stands()[0] == "verified"
+    assert 0 in [r["status"] for r in httpx.get(f"{lane.url}/sandbox/log").json()]

@@ -15,6 +15,7 @@ from transfer.destinations.imaging import Labels, Stand, Whereabouts
 from transfer.destinations.xnat.client import XnatClient, XnatSettings
 from transfer.destinations.xnat.raw import scans_of
 
+_READ_TRIES = 3
 _JSON = {"format": "json"}
 _SAFE = "The images are safe in the spool."
 _STUCK = frozenset({"CONFLICT", "ERROR"})
@@ -68,11 +69,7 @@ class XnatSessions:
         for scan in self._scans(experiment):
             base = f"/data/experiments/{experiment}/scans/{quote(scan, safe='')}/resources/DICOM/files"
             for row in self._client.rows(base):
-                # Without a name on Linux, so that a crash leaves nothing behind.
-                with tempfile.TemporaryFile(dir=scratch) as copy:
-                    with self._client.stream(f"{base}/{row['URI'].partition('/files/')[2]}") as blocks:
-                        copy.writelines(blocks)
-                    yield bulk_of(copy)
+                yield self._shown(f"{base}/{row['URI'].partition('/files/')[2]}", scratch)
 
     def import_zip(self, body: Body, labels: Labels) -> str | None:
         """Send a zip to the DICOM-zip importer, without a destination: it waits in the prearchive (Importer).
@@ -121,6 +118,20 @@ class XnatSessions:
         if not where:
             raise DestinationDown("The archive committed the session without saying where; the relay looks again.")
         return where[0]
+
+    def _shown(self, path: str, scratch: Path) -> Bulk:
+        """Read one file back; a broken line costs this file, not the session."""
+        for left in reversed(range(_READ_TRIES)):
+            try:
+                # Without a name on Linux, so that a crash leaves nothing behind.
+                with tempfile.TemporaryFile(dir=scratch) as copy:
+                    with self._client.stream(path) as blocks:
+                        copy.writelines(blocks)
+                    return bulk_of(copy)
+            except DestinationDown:
+                if not left:
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     def _waiting(self, place: str) -> Whereabouts | None:
         answer = self._client.request("GET", place, accept=(200, 404, 410), params=_JSON)
