@@ -3,9 +3,9 @@
 from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import md5, sha256
+from multiprocessing.pool import AsyncResult, ThreadPool
 from typing import Any
 
 from kspace.errors import DestinationError
@@ -70,30 +70,45 @@ class Uploader:
     def _send_in_parts(self, key: str, body: Body, progress: Callable[[], None]) -> None:
         unfinished = self._unfinished(key)
         upload = unfinished[-1] if unfinished else self._begin(key)
-        there = self._parts(key, upload)
-        etags: dict[int, dict[str, Any]] = {}
-        on_the_way: deque[Future[None]] = deque()
+        parts = self._sent(body, {"Key": key, "UploadId": upload}, self._parts(key, upload), progress)
+        self._client.call(
+            "complete_multipart_upload", Key=key, UploadId=upload, MultipartUpload={"Parts": list(parts.values())}
+        )
+        self._abort(key, [other for other in unfinished if other != upload])
+
+    def _sent(
+        self, body: Body, to: dict[str, str], there: dict[int, dict[str, Any]], progress: Callable[[], None]
+    ) -> dict[int, dict[str, Any]]:
+        """Send the parts that are not there, several at once; whatever ends it, what has begun is waited for.
+
+        The threads are daemons: whoever ends the relay need not wait for a silent line.
+        """
+        parts: dict[int, dict[str, Any]] = {}
+        on_the_way: deque[AsyncResult[None]] = deque()
 
         def send(piece: _Piece) -> None:
-            given = {"Key": key, "UploadId": upload, "PartNumber": piece.number, **self._checked(piece)}
-            etags[piece.number] = self._named(piece, self._client.call("upload_part", **given)["ETag"])
+            answer = self._client.call("upload_part", **to, PartNumber=piece.number, **self._checked(piece))
+            parts[piece.number] = self._named(piece, answer["ETag"])
 
-        with ThreadPoolExecutor(self._settings.parts_at_once) as pool:
-            for piece in _pieces(body, self._settings.part_bytes):
-                if _is_same(there.get(piece.number), piece):
-                    etags[piece.number] = self._named(piece, there[piece.number]["ETag"])
-                    progress()
-                    continue
-                if len(on_the_way) == self._settings.parts_at_once:
-                    on_the_way.popleft().result()
-                    progress()
-                on_the_way.append(pool.submit(send, piece))
-        for future in on_the_way:
-            future.result()
-            progress()
-        parts = {"Parts": [etags[number] for number in sorted(etags)]}
-        self._client.call("complete_multipart_upload", Key=key, UploadId=upload, MultipartUpload=parts)
-        self._abort(key, [other for other in unfinished if other != upload])
+        def settle(left: int) -> None:
+            while len(on_the_way) > left:
+                on_the_way.popleft().get()
+                progress()
+
+        with ThreadPool(self._settings.parts_at_once) as pool:
+            try:
+                for piece in _pieces(body, self._settings.part_bytes):
+                    if _is_same(there.get(piece.number), piece):
+                        parts[piece.number] = self._named(piece, there[piece.number]["ETag"])
+                        progress()
+                        continue
+                    settle(self._settings.parts_at_once - 1)
+                    on_the_way.append(pool.apply_async(send, (piece,)))
+                settle(0)
+            finally:
+                for result in on_the_way:
+                    result.wait()
+        return dict(sorted(parts.items()))
 
     def _begin(self, key: str) -> str:
         algorithm = {"ChecksumAlgorithm": "SHA256"} if self._settings.checksum == "sha256" else {}
