@@ -2,17 +2,13 @@
 
 import hashlib
 import os
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
-
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
 
 from kspace.errors import KspaceError, SpoolError
 
@@ -141,16 +137,16 @@ def _told(error: OSError | SpoolError) -> KspaceError:
 
 
 def file_head(sop_class: str, sop_uid: str, syntax: str) -> bytes:
-    """Return preamble, prefix and file meta information (PS3.10 7.1)."""
-    meta = FileMetaDataset()
-    meta.FileMetaInformationGroupLength = 0  # counted when written
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = UID(sop_class)
-    meta.MediaStorageSOPInstanceUID = UID(sop_uid)
-    meta.TransferSyntaxUID = UID(syntax)
-    meta.ImplementationClassUID = UID(_IMPLEMENTATION_UID)
-    meta.ImplementationVersionName = _IMPLEMENTATION_NAME
-    out = DicomBytesIO()
-    out.write(b"\x00" * 128 + b"DICM")
-    write_file_meta_info(out, meta, enforce_standard=False)
-    return out.getvalue()
+    """Return preamble, prefix and file meta information (PS3.10 7.1), explicit VR little endian."""
+    told = (
+        (0x0002, b"UI", sop_class),
+        (0x0003, b"UI", sop_uid),
+        (0x0010, b"UI", syntax),
+        (0x0012, b"UI", _IMPLEMENTATION_UID),
+        (0x0013, b"SH", _IMPLEMENTATION_NAME),
+    )
+    content = struct.pack("<HH2sHL2s", 2, 1, b"OB", 0, 2, b"\x00\x01")
+    for element, kind, text in told:
+        value = text.encode("ascii") + (b" " if kind == b"SH" else b"\0") * (len(text) % 2)
+        content += struct.pack("<HH2sH", 2, element, kind, len(value)) + value
+    return b"\x00" * 128 + b"DICM" + struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(content)) + content

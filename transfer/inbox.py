@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -18,7 +19,7 @@ from dicom.records import Study
 from kspace.clock import Clock
 from kspace.errors import BadInput, KspaceError, SpoolError
 from kspace.paths import sync_file, sync_folder
-from transfer.catalog.arrivals import Arrival, record_arrivals, route_again
+from transfer.catalog.arrivals import Arrival, Memory, record_arrivals, route_again
 from transfer.catalog.commitments import open_request, record_report, record_request
 from transfer.catalog.committed import judge
 from transfer.catalog.database import Database
@@ -36,6 +37,8 @@ class _Waiting:
     received: Received
     targets: tuple[Target, ...]
     place: Path
+    synced: list[Future[None]]
+    """File and folder on their way to the disk."""
     problem: KspaceError | None
 
 
@@ -68,8 +71,10 @@ class CatalogInbox:
         self._settings = settings or ListenerSettings()
         self._durable: set[Path] = set()
         """Folders whose own entry is known to be on the disk."""
+        self._memory = Memory()
         self._waiting: list[_Waiting] = []
         self._refused: list[Refused] = []
+        self._syncing = ThreadPoolExecutor(2 * self._settings.max_associations, "sync")
         self._changing = threading.Lock()
         self._filing = threading.Lock()
 
@@ -81,10 +86,12 @@ class CatalogInbox:
             BadInput: the catalog cannot hold what the image says of itself.
         """
         of_study = sha256(received.study.study_uid.encode()).hexdigest()[:16]
+        place = self._folder / of_study / f"{received.sha256}.dcm"
         mine = _Waiting(
             received=received,
             targets=self._targets(received.study, received.called_ae, received.calling_ae),
-            place=self._folder / of_study / f"{received.sha256}.dcm",
+            place=place,
+            synced=self._place(received.path, place),
             problem=SpoolError("A received image was not filed; send it again."),
         )
         with self._changing:
@@ -135,11 +142,30 @@ class CatalogInbox:
         found = targets(self._routes, study, called_ae=called_ae, calling_ae=calling_ae)
         return tuple(replace(target, is_raw_only=target.destination in self._raw_only) for target in found)
 
+    def _place(self, path: Path, place: Path) -> list[Future[None]]:
+        """Give the file its name and begin to sync it; until the row says so nobody relies on a name.
+
+        A file system with a journal then writes it once for content and name. Only where the name is taken already
+        must the content come first: a crash may not put a torn file in the place of a good one.
+        """
+        try:
+            if place.parent not in self._durable:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                sync_folder(self._folder)
+                self._durable.add(place.parent)
+            try:
+                place.hardlink_to(path)
+            except FileExistsError:
+                sync_file(path)
+                path.replace(place)
+        except OSError as error:
+            raise _refused_by(error) from error
+        return [self._syncing.submit(sync, at) for sync, at in ((sync_file, place), (sync_folder, place.parent))]
+
     def _file(self, together: Sequence[_Waiting]) -> None:
         """Make all of them durable at once; one that the catalog cannot hold harms no other."""
         problem: KspaceError | None = None
         try:
-            self._place(together)
             self._record(together)
         except BadInput as error:
             if len(together) > 1:
@@ -154,41 +180,28 @@ class CatalogInbox:
         if problem is None and self._refused:
             self._remember_refusals()
 
-    def _place(self, together: Sequence[_Waiting]) -> None:
-        """Rename, then sync: a file system with a journal then writes it once for content and name.
-
-        Until the row says so nobody relies on a name; only where one is taken already must the content come first.
-        """
-        placed: list[Path] = []
-        try:
-            for one in together:
-                if not one.received.path.exists():
-                    continue  # it was placed together with one that the catalog cannot hold
-                one.place.parent.mkdir(parents=True, exist_ok=True)
-                if one.place.exists():
-                    sync_file(one.received.path)
-                else:
-                    placed.append(one.place)
-                one.received.path.replace(one.place)
-            for one in together:
-                sync_file(one.place)
-            for folder in {one.place.parent for one in together}:
-                sync_folder(folder)
-                if folder not in self._durable:
-                    sync_folder(self._folder)
-                    self._durable.add(folder)
-        except OSError as error:
-            for place in placed:
-                with suppress(OSError):
-                    place.unlink(missing_ok=True)
-            raise SpoolError(f"The spool did not take a received image ({os.strerror(error.errno or 0)}).") from error
-
     def _record(self, together: Sequence[_Waiting]) -> None:
-        arrivals = [(_arrival(one), one.targets) for one in together]
+        def are_on_disk() -> None:
+            for one in together:
+                for synced in one.synced:
+                    synced.result()
+
         try:
             record_arrivals(
-                self._database, arrivals, machine=self._machine, at=self._clock.now(), quiet_s=self._quiet_s
+                self._database,
+                [(_arrival(one), one.targets) for one in together],
+                machine=self._machine,
+                at=self._clock.now(),
+                quiet_s=self._quiet_s,
+                memory=self._memory,
+                before_commit=are_on_disk,
             )
+        except OSError as error:
+            for one in together:
+                with suppress(OSError):
+                    if one.place.samefile(one.received.path):  # else it is another's by now
+                        one.place.unlink()
+            raise _refused_by(error) from error
         except DBAPIError as error:
             kind = type(error.orig).__name__
             raise BadInput(
@@ -217,6 +230,10 @@ class CatalogInbox:
                 "safe in the spool; add a [[route]] for it.",
                 at=self._clock.now(),
             )
+
+
+def _refused_by(error: OSError) -> SpoolError:
+    return SpoolError(f"The spool did not take a received image ({os.strerror(error.errno or 0)}).")
 
 
 def _arrival(one: _Waiting) -> Arrival:

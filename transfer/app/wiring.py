@@ -34,6 +34,7 @@ from transfer.feeds.reconcile import Reconciling
 from transfer.feeds.rejoin import Rejoining
 from transfer.feeds.remind import remind
 from transfer.feeds.report import report
+from transfer.feeds.returned import returned
 from transfer.feeds.sample import sample
 from transfer.feeds.sweep import sweep, sweep_images
 from transfer.feeds.tell import tell
@@ -210,6 +211,7 @@ class Box:
             *feeds,
             Feed("tell", _TELL_S, _bound(tell, told, database=self.database, clock=self.clock)),
             Feed("report", _REPORT_S, consoles),
+            Feed("returned", _REPORT_S, _bound(returned, database=self.database, clock=self.clock)),
             Feed("sample", _SAMPLE_S, _bound(sample, self.pool, database=self.database, clock=self.clock)),
             Feed("place", _PLACE_S, Placing(database=self.database, clock=self.clock)),
             Feed(

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
 from dicom.join import index_keys
 from dicom.records import Instance, Series, Study
@@ -14,9 +14,14 @@ from kspace.errors import SpoolError
 from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
-from transfer.catalog.refusals import record_return
 from transfer.routing import Target
 from transfer.states import CaptureState, DeliveryState
+
+_REMEMBERED = 100_000
+_KNOWN = select(tables.instance.c.id, tables.instance.c.sha256, tables.instance.c.freed_at).where(
+    tables.instance.c.sop_uid == bindparam("uid")
+)
+"""Made once: it is asked for every image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,47 +48,119 @@ class Seen(StrEnum):
     """Its SOP Instance UID is known with other bytes: both are kept."""
 
 
-def record_arrivals(
+class Memory:
+    """What is known to be in the catalog, so that the next image of a series need not ask for it again."""
+
+    def __init__(self) -> None:
+        self.series: dict[tuple[str, str], tuple[int, int]] = {}
+        """Ids of study and series by their UIDs."""
+        self.rows: set[tuple[object, ...]] = set()
+        """Rows that once written stay."""
+        self.touched: dict[int, datetime] = {}
+        """When a study was last said to have grown."""
+
+    def forget(self) -> None:
+        """Know nothing any more: what was to be written may not have been."""
+        self.series.clear()
+        self.rows.clear()
+        self.touched.clear()
+
+
+def record_arrivals(  # noqa: PLR0913 -- the facts of arrivals
     database: Database,
     arrivals: Iterable[tuple[Arrival, Iterable[Target]]],
     *,
     machine: str,
     at: datetime,
     quiet_s: float,
+    memory: Memory | None = None,
+    before_commit: Callable[[], None] = lambda: None,
 ) -> list[Seen]:
     """Write instances with where they go, all or none, and return once that is durable.
 
-    Their studies' deliveries are due when they have been quiet.
+    ``before_commit`` returns once the files are on the disk; if it raises, nothing was written.
+
+    Their studies' deliveries are due when they have been quiet, to within a second where ``memory`` is given: with it
+    a study that has just grown is not said to have grown by each image.
     """
-    due_at = at + timedelta(seconds=quiet_s)
-    with database.write() as connection:
-        return [
-            _arrive(database, connection, arrival, targets=targets, machine=machine, at=at, due_at=due_at)
-            for arrival, targets in arrivals
-        ]
-
-
-def _arrive(  # noqa: PLR0913 -- the facts of one arrival
-    database: Database,
-    connection: Connection,
-    arrival: Arrival,
-    *,
-    targets: Iterable[Target],
-    machine: str,
-    at: datetime,
-    due_at: datetime,
-) -> Seen:
-    study_id = _study(database, connection, arrival, at)
-    series_id = _series(database, connection, arrival, study_id)
-    seen = _instance(connection, arrival, series_id, at)
-    record_return(connection, [arrival.instance.sop_uid], at=at)
-    for target in targets:  # also of what was here before: its route may be new
-        _delivery(database, connection, study_id, target, machine, at, due_at)
-    if seen is Seen.SAME:
-        return seen
-    _reopen(connection, study_id, at, due_at)
-    _wake_captures(connection, arrival.series.serial, due_at)
+    known = memory or Memory()
+    if len(known.rows) > _REMEMBERED:
+        known.forget()
+    try:
+        with database.write() as connection:
+            filing = _Filing(database, connection, known, machine=machine, at=at, quiet_s=quiet_s)
+            seen = [filing.arrive(arrival, targets) for arrival, targets in arrivals]
+            before_commit()
+    except BaseException:
+        known.forget()
+        raise
     return seen
+
+
+class _Filing:
+    """One transaction's writing."""
+
+    def __init__(  # noqa: PLR0913 -- what all of it shares
+        self,
+        database: Database,
+        connection: Connection,
+        memory: Memory,
+        *,
+        machine: str,
+        at: datetime,
+        quiet_s: float,
+    ) -> None:
+        self._database = database
+        self._connection = connection
+        self._memory = memory
+        self._machine = machine
+        self._at = at
+        self._due_at = at + timedelta(seconds=quiet_s)
+        self._enough = timedelta(seconds=min(1.0, quiet_s / 2))
+        """A delivery that was put off so shortly ago cannot have begun meanwhile."""
+
+    def arrive(self, arrival: Arrival, targets: Iterable[Target]) -> Seen:
+        name = (arrival.study.study_uid, arrival.series.series_uid)
+        if name not in self._memory.series:
+            study_id = _study(self._database, self._connection, arrival, self._at)
+            self._memory.series[name] = study_id, _series(self._database, self._connection, arrival, study_id)
+        study_id, series_id = self._memory.series[name]
+        self._index(arrival, series_id)
+        seen = _instance(self._connection, arrival, series_id, self._at)
+        begun = [self._begin(study_id, target) for target in targets]  # also of what was here: its route may be new
+        if seen is not Seen.SAME and (any(begun) or self._is_news(study_id)):
+            s = tables.study.c
+            self._connection.execute(update(tables.study).where(s.id == study_id).values(last_arrival_at=self._at))
+            _reopen(self._connection, study_id, self._at, self._due_at)
+            _wake_captures(self._connection, arrival.series.serial, self._due_at)
+        return seen
+
+    def _is_news(self, study_id: int) -> bool:
+        last = self._memory.touched.get(study_id)
+        if last is not None and last <= self._at < last + self._enough:
+            return False
+        self._memory.touched[study_id] = self._at
+        return True
+
+    def _index(self, arrival: Arrival, series_id: int) -> None:
+        of_instance = replace(
+            arrival.series, sop_uids=frozenset({arrival.instance.sop_uid}), ticks=frozenset(arrival.instance.ticks)
+        )
+        keys = [{"key": key, "series_id": series_id} for key in index_keys(of_instance)]
+        ticks = [{"series_id": series_id, "tick": tick} for tick in of_instance.ticks]
+        for table, rows in ((tables.series_key, keys), (tables.series_tick, ticks)):
+            new = [row for row in rows if (table.name, *row.values()) not in self._memory.rows]
+            if new:
+                self._database.insert_new(self._connection, table, *new)
+                self._memory.rows |= {(table.name, *row.values()) for row in new}
+
+    def _begin(self, study_id: int, target: Target) -> bool:
+        name = ("way", study_id, target.destination, target.is_raw_only)
+        if name in self._memory.rows:
+            return False
+        _delivery(self._database, self._connection, study_id, target, self._machine, self._at, self._due_at)
+        self._memory.rows.add(name)
+        return True
 
 
 def route_again(
@@ -129,7 +206,6 @@ def _study(database: Database, connection: Connection, arrival: Arrival, at: dat
         },
     )
     of_this = s.study_uid == arrival.study.study_uid
-    connection.execute(update(tables.study).where(of_this).values(last_arrival_at=at))
     return int(connection.execute(select(s.id).where(of_this)).scalar_one())
 
 
@@ -149,19 +225,12 @@ def _series(database: Database, connection: Connection, arrival: Arrival, study_
         },
     )
     series_id = connection.execute(select(s.id).where(s.series_uid == arrival.series.series_uid)).scalar_one()
-    of_instance = replace(
-        arrival.series, sop_uids=frozenset({arrival.instance.sop_uid}), ticks=frozenset(arrival.instance.ticks)
-    )
-    for key in index_keys(of_instance):
-        database.insert_new(connection, tables.series_key, {"key": key, "series_id": series_id})
-    for tick in of_instance.ticks:
-        database.insert_new(connection, tables.series_tick, {"series_id": series_id, "tick": tick})
     return int(series_id)
 
 
 def _instance(connection: Connection, arrival: Arrival, series_id: int, at: datetime) -> Seen:
     i = tables.instance.c
-    rows = connection.execute(select(i.id, i.sha256, i.freed_at).where(i.sop_uid == arrival.instance.sop_uid)).all()
+    rows = connection.execute(_KNOWN, {"uid": arrival.instance.sop_uid}).all()
     known = {row.sha256: row for row in rows}
     if (same := known.get(arrival.sha256)) is not None:
         if same.freed_at is None:
@@ -172,17 +241,16 @@ def _instance(connection: Connection, arrival: Arrival, series_id: int, at: date
         again = {"freed_at": None, "received_at": at, "path": str(arrival.path)}
         connection.execute(update(tables.instance).where(i.id == same.id).values(again))
         return Seen.NEW
-    connection.execute(
-        insert(tables.instance).values(
-            series_id=series_id,
-            sop_uid=arrival.instance.sop_uid,
-            sha256=arrival.sha256,
-            size=arrival.size,
-            path=str(arrival.path),
-            received_at=at,
-            document=documents.to_document(arrival.instance),
-        )
-    )
+    row = {
+        "series_id": series_id,
+        "sop_uid": arrival.instance.sop_uid,
+        "sha256": arrival.sha256,
+        "size": arrival.size,
+        "path": str(arrival.path),
+        "received_at": at,
+        "document": documents.to_document(arrival.instance),
+    }
+    connection.execute(insert(tables.instance), row)
     if not known:
         return Seen.NEW
     raise_alert(

@@ -56,10 +56,10 @@ class Database:
         with _explained(), self._reader.begin() as connection:
             yield connection
 
-    def insert_new(self, connection: Connection, table: Table, values: dict[str, Any]) -> None:
-        """Insert a row unless one with the same key is there."""
+    def insert_new(self, connection: Connection, table: Table, *rows: dict[str, Any]) -> None:
+        """Insert rows, each unless one with the same key is there."""
         insert = sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
-        connection.execute(insert.values(values).on_conflict_do_nothing())
+        connection.execute(insert.on_conflict_do_nothing(), rows)
 
     def migrate(self) -> None:
         """Bring the schema to this program's version; several processes may call it at once."""

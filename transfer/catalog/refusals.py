@@ -1,13 +1,12 @@
 """What the listener refused: it must be sent again, and a person is told so until it has arrived."""
 
-from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, select, update
 
 from dicom.inbox import Refused
 from transfer.catalog.notices import clear_alert, raise_alert
-from transfer.catalog.tables import refusal
+from transfer.catalog.tables import instance, refusal
 
 _NAMED = 5
 """So many series are named in an alert."""
@@ -33,10 +32,10 @@ def record_refusal(connection: Connection, refused: Refused, *, at: datetime) ->
     _tell(connection, refused.study_uid, caller.calling_ae, at)
 
 
-def record_return(connection: Connection, sop_uids: Collection[str], *, at: datetime) -> None:
-    """Take note that instances arrived, whoever sent them, and end the alert where nothing is missing any more."""
+def record_returns(connection: Connection, *, at: datetime) -> None:
+    """Take note of what is here by now, whoever sent it, and end the alert where nothing is missing any more."""
     r = refusal.c
-    is_back = r.sop_uid.in_(sop_uids) & r.arrived_at.is_(None)
+    is_back = r.arrived_at.is_(None) & exists().where(instance.c.sop_uid == r.sop_uid)
     found = connection.execute(select(r.study_uid, r.calling_ae).where(is_back).distinct()).all()
     if found:
         connection.execute(update(refusal).where(is_back).values(arrived_at=at))

@@ -2,7 +2,6 @@
 
 import socket
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
 
 import pydicom
 import pytest
@@ -10,15 +9,9 @@ from dicom_callers import wait_for
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import MRImageStorage, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
-from sqlalchemy import select, update
+from relay_here import Clock, Site
 
-from dicom.listener import Listener, ListenerSettings
-from transfer.catalog import lists, tables
-from transfer.catalog.database import Database
-from transfer.feeds.report import report
-from transfer.inbox import CatalogInbox
-from transfer.routing import Route
-from transfer.states import DeliveryState
+from dicom.listener import Listener
 
 HERE = "here: a failing disk then loses what the scanner deleted"
 NOT_HERE, CONFLICT, NOT_YET = 0x0112, 0x0119, 0x0110
@@ -87,56 +80,6 @@ def ask(association, *wanted: tuple[str, str], transaction: str = "1.2.99", acti
     return association.send_n_action(asked, action, StorageCommitmentPushModel, of)[0].Status
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.at = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.at
-
-    def passes(self, **time) -> None:
-        self.at += timedelta(**time)
-
-
-class Site:
-    """A relay's listener with its catalog, and the feed that reports; opened anew it is the same site."""
-
-    def __init__(self, folder, console: Console, clock: Clock, **settings) -> None:
-        known = {"report_to": {"CONSOLE": f"127.0.0.1:{console.port}"}} | settings
-        self.settings = ListenerSettings(port=0, **known)
-        self.clock = clock
-        self.database = Database(f"sqlite:///{folder / 'catalog.sqlite'}")
-        self.database.migrate()
-        route = Route(destinations=("central",), project="P")
-        ports = {"clock": clock, "machine": "box", "quiet_s": 1.0, "settings": self.settings}
-        inbox = CatalogInbox(self.database, folder=folder / "dicom", routes=[route], **ports)
-        self.listener = Listener(self.settings, inbox=inbox, folder=folder / "incoming")
-
-    def report(self) -> int:
-        return report(listeners=[self.settings], database=self.database, clock=self.clock, machine="box")
-
-    def archive(self, *, but: str = "") -> None:
-        """Let the archive have proved that it holds everything, except a series that its filter did not take."""
-        with self.database.write() as connection:
-            imported = {
-                uid: 1000 for uid in connection.execute(select(tables.series.c.series_uid)).scalars() if uid != but
-            }
-            connection.execute(update(tables.delivery).values(state=DeliveryState.VERIFIED, imported=imported))
-
-    def alerts(self) -> list[str]:
-        with self.database.read() as connection:
-            return [a["text"] for a in lists.alerts(connection)]
-
-    @contextmanager
-    def open(self):
-        self.listener.start()
-        try:
-            yield self
-        finally:
-            self.listener.stop(grace_s=5)
-            self.database.close()
-
-
 @pytest.fixture
 def console():
     return Console()
@@ -152,7 +95,8 @@ def site(tmp_path, console, clock):
     """Opens a site on the same folder, again and again."""
 
     def _site(**settings):
-        return Site(tmp_path, console, clock, **settings).open()
+        known = {"report_to": {"CONSOLE": f"127.0.0.1:{console.port}"}} | settings
+        return Site(tmp_path, clock, **known).open()
 
     return _site
 

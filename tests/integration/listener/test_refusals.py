@@ -9,6 +9,7 @@ from dicom.listener import Listener, ListenerSettings
 from kspace.clock import SystemClock
 from transfer.catalog import lists, tables
 from transfer.catalog.database import Database
+from transfer.feeds.returned import returned
 from transfer.inbox import CatalogInbox
 
 
@@ -33,6 +34,7 @@ class Site:
         return self.listener.port
 
     def critical(self) -> list[str]:
+        returned(database=self.database, clock=SystemClock())
         with self.database.read() as connection:
             return [a["text"] for a in lists.alerts(connection) if a["severity"] == "critical"]
 
