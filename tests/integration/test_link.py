@@ -1,8 +1,10 @@
 """A person says which scan a raw file is of: before it is delivered, after it, and back again; nothing is lost."""
 
 import json
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -39,7 +41,7 @@ def _strangers(folder: Path) -> list[Path]:
 
 
 def _delivered(running: Running, name: str) -> bool:
-    return running.captures()[name]["state"] == "delivered"
+    return running.captures().get(name, {}).get("state") == "delivered"
 
 
 def _raw(running: Running) -> list[tuple[str, str | None, list[str] | None]]:
@@ -104,6 +106,44 @@ def test_a_file_of_no_known_scan_is_linked_to_a_session_itself(tmp_path, relay):
         ((state, place, _),) = _raw(running)
         assert state == "verified"
         assert "/scans/" not in str(place)
+
+
+def test_a_session_that_lacks_the_scan_needs_a_person_who_says_where(tmp_path, relay):
+    """As after a split in two, or a merge: the scan lies in another session of the archive than its images went to."""
+    config, share = relay.write(), tmp_path / "scanner"
+    raw = make(tmp_path / "elsewhere" / "late.dat", measurement(1))
+    with relay.running() as running:
+        send_until_taken(raw.images, relay.port, within_s=30)
+        images = partial(running.deliveries, kind="dicom", to="central")
+        wait_until(lambda: [d["state"] for d in images()] == ["verified"], within_s=40, told=images)
+        scan = f"{relay.urls['central']}/data/experiments/{images()[0]['experiment']}/scans/1"
+        assert httpx.delete(scan, auth=("admin", "admin"), params={"removeFiles": "true"}).status_code == 200
+        raw.path.rename(share / "late.dat")
+        wait_until(lambda: [d[0] for d in _raw(running)] == ["held"], within_s=40, told=running.stories)
+        assert any("no scan of this series" in text for text in running.alerts())
+        assert running.captures()["late.dat"]["state"] == "planned"
+        _run("link", 1, "t1", "-c", config)
+        wait_until(lambda: _delivered(running, "late.dat"), within_s=40, told=running.stories)
+        ((state, place, _),) = _raw(running)
+        assert (state, "/scans/" in str(place)) == ("verified", False)
+
+
+def test_a_session_that_got_another_label_is_still_the_same(tmp_path, relay):
+    config, raw = relay.write(), make(tmp_path / "scanner" / "good.dat", measurement(1))
+    with relay.running() as running:
+        send_until_taken(raw.images, relay.port, within_s=30)
+        wait_until(lambda: _delivered(running, "good.dat"), within_s=60, told=running.captures)
+        (image,) = running.deliveries(kind="dicom", to="central")
+        url = f"{relay.urls['central']}/data/projects/DEMO/experiments/{image['experiment']}"
+        changed = httpx.put(url, auth=("admin", "admin"), params={"label": "ANOTHER"})
+        assert changed.status_code == 200, changed.text
+        _run("verify", 1, "-c", config)
+        second = make(tmp_path / "scanner" / "second.dat", measurement(2))
+        send_until_taken(second.images, relay.port, within_s=30)
+        wait_until(lambda: _delivered(running, "second.dat"), within_s=60, told=running.stories)
+        experiments = {str(place).split("/")[3] for _, place, _ in _raw(running)}
+        assert len(experiments) == 1
+        assert json.loads(_run("session", image["experiment"], "-c", config, "--json"))
 
 
 @pytest.mark.parametrize(

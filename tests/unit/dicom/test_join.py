@@ -251,6 +251,21 @@ def test_real_raw_files_of_other_scanners_and_days_find_nothing(samples, real_se
         assert decision.certainty is NONE, path.name
 
 
+def test_a_real_spectrum_is_found_though_its_frame_of_reference_names_no_registration(real_series):
+    (spectrum,) = [s for s in real_series.values() if s.serial == "166042"]
+    first = min(spectrum.ticks)
+    raw = replace(
+        XA,
+        serial="166042",
+        study_uid=spectrum.study_uid,
+        lprotid=spectrum.lprotid,
+        ticks=array("I", range(first - 800, first + 8000, 800)),
+    )
+    decision = decide(raw, real_series.values())
+    assert (decision.certainty, decision.series_uids) == (SURE, (spectrum.series_uid,))
+    assert index_keys(raw) & index_keys(spectrum)
+
+
 @pytest.fixture(scope="module")
 def real_series(samples) -> dict[str, Series]:
     return {series.series_uid: series for series in series_below(samples)}

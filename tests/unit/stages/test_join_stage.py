@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from dicom.records import Certainty, Series
 from kspace.records import Measurement, SourceFile
 from transfer.catalog.candidates import Candidate
-from transfer.records import Beside, Capture, Joined, Later
+from transfer.records import Beside, Capture, Held, Joined, Later
 from transfer.stages.join import join
 from transfer.states import CaptureState
 
@@ -116,3 +116,22 @@ def test_a_dependency_waits_for_what_needs_it_as_long_as_for_a_series_and_then_g
 def test_without_dicom_or_header_it_waits_and_says_so():
     assert "No DICOM matches yet" in joined(packed()).reason
     assert "header could not be read" in joined(packed(measurements=())).reason
+
+
+def test_of_a_file_with_several_measurements_the_last_is_joined_and_the_others_go_with_it():
+    noise = replace(RAW, lprotid=4, ticks=array("I", range(14_390_000, 14_390_064, 4)))
+    image = replace(RAW, index=1)
+    of_noise = a_series(packed(measurements=(noise,)), series_uid="1.2.3.1", number=1)
+    capture = packed(measurements=(noise, image))
+    decision = joined(capture, a_series(capture), of_noise).result.decision
+    assert decision.series_uids == ("1.2.3.4",)
+
+
+def test_a_scan_broken_off_before_its_repeat_is_a_persons_to_say_and_the_repeat_is_certain():
+    repeat = packed(measurements=(replace(RAW, ticks=array("I", range(14_500_000, 14_500_128, 4))),))
+    series = a_series(repeat)
+    broken_off = joined(packed(), series)
+    assert isinstance(broken_off, Held)
+    assert broken_off.code == "join"
+    assert "protocol number 5 on both sides" in broken_off.reason
+    assert joined(repeat, series).result.decision.series_uids == ("1.2.3.4",)
