@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from transfer.destinations import RawArchive, Stored
+from transfer.destinations import Body, RawArchive, Stored
 from transfer.destinations.errors import Missing
 from transfer.records import RawDelivery
 from transfer.stages.send import files_of
@@ -18,6 +18,8 @@ def is_listed(delivery: RawDelivery, *, archive: RawArchive, spool: Path) -> boo
         listed = archive.listing(delivery.place or "")
     except Missing:
         return False
-    files = files_of(delivery, spool=spool)
-    same = {name: {Stored(size=b.size, md5=b.md5), Stored(size=b.size, md5=None)} for name, b in files.items()}
-    return all(listed.get(name) in same[name] for name in files)
+    return all(_is_same(listed.get(name), body) for name, body in files_of(delivery, spool=spool).items())
+
+
+def _is_same(stored: Stored | None, body: Body) -> bool:
+    return stored is not None and stored.size == body.size and (stored.md5 or body.md5).lower() == body.md5
