@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
+from kspace.errors import ConfigError
 from tests.integration.relay import Relay, free_port
 from transfer.app.cli import app
 from transfer.sandbox import Project, Sandbox, SandboxSettings
@@ -85,3 +86,12 @@ def test_a_configuration_with_mistakes_names_each(tmp_path):
     assert said.exit_code != 0
     assert "absolute path" in str(said.exception)
     assert "relay.speed" in str(said.exception)
+
+
+def test_a_folder_that_cannot_be_used_is_said_in_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    config = tmp_path / "relay.toml"
+    config.write_text(f'[relay]\nfolder = "{tmp_path}/file/relay"\n')
+    said = CliRunner().invoke(app, ["status", "-c", str(config)])
+    assert isinstance(said.exception, ConfigError)
+    assert "cannot be used (Not a directory)" in str(said.exception)

@@ -58,8 +58,14 @@ class Box:
         self.config = config
         self.clock = clock or SystemClock()
         relay = config.relay
-        for folder in (relay.spool, relay.spool / "dicom", relay.spool / "incoming"):
-            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for folder in (relay.spool, relay.spool / "dicom", relay.spool / "incoming"):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            what = f"The relay's folder {relay.folder} cannot be used ({error.strerror})"
+            raise ConfigError(
+                f"{what}; run this as the relay's account, or name a folder of yours in [relay]."
+            ) from error
         self.database = Database(relay.catalog_url)
         self.database.migrate()
         self.pool = Pool(relay.spool, config.pool)
