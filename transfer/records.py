@@ -101,12 +101,14 @@ class StoredInstance:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesHead:
-    """A series as its first instance told it, with what that says of the study."""
+    """A series as its first instance told it, with what that says of the study, and to whom it was sent by whom."""
 
     study: Study
     series: Series
+    called_ae: str
+    calling_ae: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +125,6 @@ class DicomDelivery:
     since_at: datetime
     """When the delivery came into its state."""
     last_arrival_at: datetime
-    called_ae: str
-    calling_ae: str
     heads: Mapping[str, "SeriesHead"]
     """What each series says of itself and of the study, by its UID."""
     instances: tuple[StoredInstance, ...]

@@ -222,6 +222,8 @@ def _series(database: Database, connection: Connection, arrival: Arrival, study_
             "serial": arrival.series.serial,
             "document": documents.to_document(arrival.series),
             "told": documents.to_document(arrival.study),
+            "called_ae": arrival.called_ae,
+            "calling_ae": arrival.calling_ae,
         },
     )
     series_id = connection.execute(select(s.id).where(s.series_uid == arrival.series.series_uid)).scalar_one()

@@ -92,8 +92,7 @@ def _raw(connection: Connection, row: RowMapping) -> RawDelivery:
 
 def _dicom(connection: Connection, row: RowMapping) -> DicomDelivery:
     i, s, study = tables.instance.c, tables.series.c, tables.study.c
-    of_study = select(study.last_arrival_at, study.called_ae, study.calling_ae).where(study.id == row["study_id"])
-    came = connection.execute(of_study).one()
+    last_arrival_at = connection.execute(select(study.last_arrival_at).where(study.id == row["study_id"])).scalar_one()
     rows = connection.execute(
         select(i.id, i.document, i.path, i.size, i.sha256, i.freed_at, s.series_uid)
         .join(tables.series)
@@ -122,9 +121,7 @@ def _dicom(connection: Connection, row: RowMapping) -> DicomDelivery:
         session=row["session"],
         study=load_study(connection, row["study_id"]),
         since_at=row["since_at"],
-        last_arrival_at=came.last_arrival_at,
-        called_ae=came.called_ae,
-        calling_ae=came.calling_ae,
+        last_arrival_at=last_arrival_at,
         heads=_heads(connection, row["study_id"]),
         instances=tuple(stored),
         place=row["place"],
@@ -138,11 +135,16 @@ def _dicom(connection: Connection, row: RowMapping) -> DicomDelivery:
 
 def _heads(connection: Connection, study_id: int) -> dict[str, SeriesHead]:
     s = tables.series.c
-    rows = connection.execute(select(s.series_uid, s.told, s.document).where(s.study_id == study_id).order_by(s.id))
+    columns = (s.series_uid, s.told, s.document, s.called_ae, s.calling_ae)
     nothing = frozenset[Any]()
     return {
-        uid: SeriesHead(documents.to_study(told), documents.to_series(document, sop_uids=nothing, ticks=nothing))
-        for uid, told, document in rows
+        row.series_uid: SeriesHead(
+            study=documents.to_study(row.told),
+            series=documents.to_series(row.document, sop_uids=nothing, ticks=nothing),
+            called_ae=row.called_ae,
+            calling_ae=row.calling_ae,
+        )
+        for row in connection.execute(select(*columns).where(s.study_id == study_id).order_by(s.id))
     }
 
 

@@ -144,9 +144,12 @@ series = Table(
     Column("serial", String(64)),
     Column("document", JSON, nullable=False),
     Column("told", JSON, nullable=False),
+    Column("called_ae", String(16), nullable=False),
+    Column("calling_ae", String(16), nullable=False),
     Index("ix_series_protocol", "serial", "protocol"),
 )
-"""``told`` is what the series' first instance says of the study: series that disagree must not go the same way."""
+"""``told`` is what the series' first instance says of the study, the titles are how it came: series that disagree must
+not go the same way."""
 
 series_key = Table(
     "series_key",

@@ -57,8 +57,9 @@ def _target(delivery: DicomDelivery, routes: Sequence[Route]) -> Target:
     """Return where all series say that the study goes, at this destination."""
     found: dict[tuple[str, str, str], Target] = {}
     lost = False
-    for study in completed([head.study for head in delivery.heads.values()]):
-        ways, _ = route_of(routes, study, called_ae=delivery.called_ae, calling_ae=delivery.calling_ae)
+    heads = list(delivery.heads.values())
+    for head, study in zip(heads, completed([head.study for head in heads]), strict=True):
+        ways, _ = route_of(routes, study, called_ae=head.called_ae, calling_ae=head.calling_ae)
         here = [way for way in ways if way.destination == delivery.destination]
         lost = lost or not here
         found |= {(way.project, way.subject, way.session): way for way in here}

@@ -86,6 +86,15 @@ def test_another_patient_in_one_study_is_sent_nowhere(start, tmp_path):
     assert lane.stands()[:2] == ("held", "route")
 
 
+def test_series_sent_to_two_ae_titles_with_routes_of_their_own_are_sent_nowhere(start, tmp_path):
+    other = '[[route]]\ndestinations = ["central"]\nproject = "OTHER"\nsession = "visit"'
+    lane = start(route=f'called_ae = "KSPACE"\n{other}')
+    lane.receive(*images(tmp_path, number=1))
+    lane.receive(*images(tmp_path, number=2), called="HEART")
+    lane.run()
+    assert lane.stands()[:2] == ("held", "route")
+
+
 def test_a_series_that_says_nothing_follows_the_others_whichever_came_first(start, tmp_path):
     lane = start()
     lane.receive(*images(tmp_path, number=1), *images(tmp_path, number=2, comments="Project:OTHER"))

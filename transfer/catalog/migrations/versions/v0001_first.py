@@ -151,6 +151,8 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("serial", sa.String(length=64), nullable=True),
         sa.Column("document", sa.JSON(), nullable=False),
         sa.Column("told", sa.JSON(), nullable=False),
+        sa.Column("called_ae", sa.String(length=16), nullable=False),
+        sa.Column("calling_ae", sa.String(length=16), nullable=False),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_series_study_id")),
         sa.UniqueConstraint("series_uid", name=op.f("uq_series_series_uid")),
     )
