@@ -58,6 +58,23 @@ def test_a_field_planted_in_any_family_is_named(written, baseline, is_streamed, 
     assert _read(written(replace(blanked, **{field: "19610704"})))[0].exposed_fields != ()
 
 
+@pytest.mark.parametrize("baseline", ["VB", "VD", "XA"])
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_each_single_copy_in_any_family_is_looked_at(written, baseline, is_streamed):
+    number = 1 if baseline == "VB" else 3
+    data = written(*(Synthetic(baseline=baseline, mid=n, is_streamed=is_streamed, readouts=2) for n in range(number)))
+    last = _read(data)[-1]
+    blanks = list(BLANK.finditer(data, 0, last.offset + last.header_bytes))
+    assert len(blanks) >= 9 * number
+    for blank in blanks:
+        exposed = [m.exposed_fields for m in _read(_planted(data, *blank.span()))]
+        assert sum(map(len, exposed)) == 1, blank.start()
+    for slot in range(0 if baseline == "VB" else number):
+        at = SLOT_BYTES * slot + SLOT_PATIENT
+        exposed = [m.exposed_fields for m in _read(_planted(data, at, at + 12))]
+        assert exposed == [("directory",) if n == slot else () for n in range(number)]
+
+
 @pytest.mark.parametrize("position", range(4))
 def test_each_measurement_of_a_file_is_looked_at(written, position):
     specs = [Synthetic(mid=n, readouts=2, patient_name="DOE" if n == position else "xxx") for n in range(4)]
