@@ -78,7 +78,8 @@ def fill(connection: Connection, study: int) -> None:
         series, images = series_of(study, number)
         row = study * SERIES + number
         what = {"study_id": study + 1, "series_uid": series.series_uid, "number": number, "serial": series.serial}
-        rows["series"].append({"id": row, **what, "document": documents.to_document(series)})
+        heard = {"told": {}, "called_ae": "K", "calling_ae": "S"}
+        rows["series"].append({"id": row, **what, **heard, "document": documents.to_document(series)})
         rows["series_key"] += [{"series_id": row, "key": key} for key in index_keys(series)]
         rows["series_tick"] += [{"series_id": row, "tick": tick} for tick in series.ticks]
         rows["instance"] += [
