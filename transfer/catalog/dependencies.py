@@ -13,7 +13,7 @@ from dicom.uids import registration_of
 from kspace.records import Measurement
 from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
-from transfer.catalog.notices import RELAY, note
+from transfer.catalog.inventory import look_again
 from transfer.records import Beside
 from transfer.states import CaptureState
 
@@ -116,19 +116,7 @@ def _wake(connection: Connection, image: Measurement, at: datetime) -> None:
     for capture_id, _, other in _images(connection, skipped, there, c.sha256.is_(None)):
         if not _is_same_visit(image, other):
             continue
-        values = {"state": CaptureState.FOUND, "since_at": at, "due_at": at, "reason": None}
-        connection.execute(update(tables.capture).where(c.id == capture_id).values(values))
-        note(
-            connection,
-            at=at,
-            actor=RELAY,
-            subject="capture",
-            subject_id=capture_id,
-            verb="capture.reopened",
-            before=CaptureState.SKIPPED,
-            after=CaptureState.FOUND,
-            detail=f"MID {image.mid} needs it",
-        )
+        look_again(connection, capture_id, why=f"MID {image.mid} needs it", at=at)
 
 
 def _is_same_visit(one: Measurement, other: Measurement) -> bool:

@@ -62,6 +62,23 @@ def find_twin(database: Database, sha256: str, capture_id: int) -> int | None:
     return found
 
 
+def look_again(connection: Connection, capture_id: int, *, why: str, at: datetime) -> None:
+    """Let a file that was skipped be looked at from the start."""
+    values = {"state": CaptureState.FOUND, "since_at": at, "due_at": at, "sha256": None, "reason": None}
+    connection.execute(update(tables.capture).where(tables.capture.c.id == capture_id).values(values))
+    note(
+        connection,
+        at=at,
+        actor=RELAY,
+        subject="capture",
+        subject_id=capture_id,
+        verb="capture.reopened",
+        before=CaptureState.SKIPPED,
+        after=CaptureState.FOUND,
+        detail=why,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     id: int

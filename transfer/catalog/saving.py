@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from kspace.records import Audit, Measurement, Part
 from transfer.catalog import documents, tables
 from transfer.catalog.dependencies import set_dependencies, wake_needed
+from transfer.catalog.inventory import look_again
 from transfer.catalog.matching import plan_anew, record_decision
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
 from transfer.catalog.probes import set_body_limit
@@ -294,19 +295,7 @@ def _wake_twins(connection: Connection, row: RowMapping, at: datetime) -> None:
     there = select(f.id).where(f.gone_at.is_(None))
     twins = (c.sha256 == row["sha256"]) & (c.state == CaptureState.SKIPPED) & c.source_file_id.in_(there)
     for twin in connection.execute(select(c.id).where(twins)).scalars().all():
-        found = {"state": CaptureState.FOUND, "since_at": at, "due_at": at, "sha256": None, "reason": None}
-        connection.execute(update(tables.capture).where(c.id == twin).values(found))
-        note(
-            connection,
-            at=at,
-            actor=RELAY,
-            subject="capture",
-            subject_id=twin,
-            verb="capture.reopened",
-            before=CaptureState.SKIPPED,
-            after=CaptureState.FOUND,
-            detail="the capture of the same bytes lost them",
-        )
+        look_again(connection, twin, why="the capture of the same bytes lost them", at=at)
 
 
 def _audit(audit: Audit) -> Columns:

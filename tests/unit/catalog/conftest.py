@@ -4,10 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dicom.records import Instance, Series, Study
 from kspace.records import SourceFile
+from transfer.catalog.arrivals import Arrival, record_arrivals
 from transfer.catalog.database import Database
 from transfer.catalog.inventory import record_listing
 from transfer.catalog.store import Store
+from transfer.routing import Target
 
 
 class SetClock:
@@ -58,3 +61,26 @@ def list_files(database, clock):
         )
 
     return listed
+
+
+@pytest.fixture
+def arrive(database, clock, tmp_path):
+    """Let one image of a series arrive."""
+
+    def _arrive(study: str, number: int, *, image: int = 1, ticks=(), **more) -> None:
+        uid = f"{study}.{number}.{image}"
+        series = Series(series_uid=f"{study}.{number}", study_uid=study, number=number, serial="4711", **more)
+        arrival = Arrival(
+            study=Study(study_uid=study),
+            series=series,
+            instance=Instance(sop_uid=uid, sop_class="1.2", transfer_syntax="1.2", ticks=ticks),
+            path=tmp_path / uid,
+            size=5,
+            sha256=uid.ljust(64, "0"),
+            called_ae="KSPACE",
+            calling_ae="SCANNER",
+        )
+        target = Target(destination="x", project="P", subject="S", session="E", route="r", why="its AE title")
+        record_arrivals(database, [(arrival, [target])], machine="box-1", at=clock.now(), quiet_s=1.0)
+
+    return _arrive

@@ -4,12 +4,10 @@ from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from sqlalchemy import Engine, event, text
 
-from dicom.records import Instance, Series, Study
+from dicom.records import Series
 from kspace.records import Measurement
-from transfer.catalog.arrivals import Arrival, record_arrivals
 from transfer.catalog.candidates import find_candidates
 
 FRAME = "1.3.12.2.1107.5.2.43.4711.1.20260301110000000.0.0.0"
@@ -26,46 +24,24 @@ RAW = Measurement(
 )
 
 
-@pytest.fixture
-def arrive(database, clock, tmp_path):
-    """Let one image of a series arrive."""
-
-    def _arrive(study: str, series: str, image: str, **more) -> None:
-        ticks = more.pop("ticks", ())
-        uid = f"{study}.{series}.{image}"
-        arrival = Arrival(
-            study=Study(study_uid=study),
-            series=Series(series_uid=f"{study}.{series}", study_uid=study, serial="4711", **more),
-            instance=Instance(sop_uid=uid, sop_class="1.2", transfer_syntax="1.2", ticks=ticks),
-            path=tmp_path / uid,
-            size=5,
-            sha256=uid.ljust(64, "0"),
-            called_ae="KSPACE",
-            calling_ae="SCANNER",
-        )
-        record_arrivals(database, [(arrival, ())], machine="box", at=clock.now(), quiet_s=1.0)
-
-    return _arrive
-
-
 def found(database) -> dict[str, Series]:
     return {c.series.series_uid: c.series for c in find_candidates(database, RAW)}
 
 
 def test_all_series_of_a_known_study_are_candidates_with_their_times_and_planning_images(database, arrive):
-    arrive("1.1", "1", "1", frame_of_reference=FRAME, ticks=(5,))
-    arrive("1.1", "1", "2", frame_of_reference=FRAME, ticks=(5, 7))
-    arrive("1.1", "2", "1", lprotid=-9)
-    arrive("1.9", "1", "1", lprotid=-9)
+    arrive("1.1", 1, image=1, frame_of_reference=FRAME, ticks=(5,))
+    arrive("1.1", 1, image=2, frame_of_reference=FRAME, ticks=(5, 7))
+    arrive("1.1", 2, lprotid=-9)
+    arrive("1.9", 1, lprotid=-9)
     series = found(database)
     assert series.keys() == {"1.1.1", "1.1.2"}
     assert (series["1.1.1"].ticks, series["1.1.1"].sop_uids) == ({5, 7}, {"1.1.1.1"})
 
 
 def test_a_number_makes_a_candidate_only_at_its_time_of_day(database, arrive):
-    arrive("1.2", "1", "1", lprotid=-7, ticks=(8_000_100,))
-    arrive("1.3", "1", "1", lprotid=-7, ticks=(18_000_100,))
-    arrive("1.4", "1", "1", lprotid=-8, ticks=(8_000_100,))
+    arrive("1.2", 1, lprotid=-7, ticks=(8_000_100,))
+    arrive("1.3", 1, lprotid=-7, ticks=(18_000_100,))
+    arrive("1.4", 1, lprotid=-8, ticks=(8_000_100,))
     assert found(database).keys() == {"1.2.1"}
 
 
@@ -83,7 +59,7 @@ def _statements() -> Iterator[list[tuple[str, object]]]:
 
 def test_every_look_up_goes_by_an_index(database, arrive):
     for number in range(60):
-        arrive(f"1.{number}", "1", "1", lprotid=-number, frame_of_reference=FRAME if number == 7 else None)
+        arrive(f"1.{number}", 1, lprotid=-number, frame_of_reference=FRAME if number == 7 else None)
     with _statements() as seen:
         assert found(database).keys() == {"1.1.1", "1.7.1"}
     looked_up = [(s, p) for s, p in seen if s.startswith("SELECT")]

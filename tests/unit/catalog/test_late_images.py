@@ -7,17 +7,15 @@ import pytest
 from sqlalchemy import select, update
 
 from dicom.join import decide
-from dicom.records import Certainty, Instance, Series, Study
+from dicom.records import Certainty
 from kspace.errors import BadInput
 from kspace.records import Audit, Measurement, Packed, Part, SourceFile, Verdict
 from transfer import linking
 from transfer.catalog import lists, tables
-from transfer.catalog.arrivals import Arrival, record_arrivals
 from transfer.catalog.candidates import find_candidates
 from transfer.catalog.rejoining import rejoin
 from transfer.feeds.rejoin import Rejoining
 from transfer.records import Done, Joined, NewDelivery, PackedUp, Planned, Sent, Settled, Verified
-from transfer.routing import Target
 from transfer.selection import Choice, Step
 from transfer.states import DeliveryState
 
@@ -41,29 +39,6 @@ WHOLE = Audit(verdict=Verdict.COMPLETE_NATIVE, position=5, reason="Whole.")
 PART = Part(number=1, name="part-00001.bin", offset=0, size=3, md5="0" * 32, sha256="0" * 64)
 QUIET_S = 10.0
 LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
-
-
-@pytest.fixture
-def arrive(database, clock, tmp_path):
-    """Let one image of a series arrive."""
-
-    def _arrive(study: str, number: int, *, ticks=(), **more) -> None:
-        uid = f"{study}.{number}.1"
-        series = Series(series_uid=f"{study}.{number}", study_uid=study, number=number, serial="4711", **more)
-        arrival = Arrival(
-            study=Study(study_uid=study),
-            series=series,
-            instance=Instance(sop_uid=uid, sop_class="1.2", transfer_syntax="1.2", ticks=ticks),
-            path=tmp_path / uid,
-            size=5,
-            sha256=uid.ljust(64, "0"),
-            called_ae="KSPACE",
-            calling_ae="SCANNER",
-        )
-        target = Target(destination="x", project="P", subject="S", session="E", route="r", why="its AE title")
-        record_arrivals(database, [(arrival, [target])], machine="box-1", at=clock.now(), quiet_s=1.0)
-
-    return _arrive
 
 
 @pytest.fixture
