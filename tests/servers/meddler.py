@@ -86,7 +86,10 @@ class _Handler(BaseHTTPRequestHandler):
                 link.putheader(name, value)
         link.endheaders(body)
         answer = link.getresponse()
-        data = answer.read()
+        try:
+            data = answer.read()
+        except http.client.IncompleteRead as error:  # passed on as it is: too short for what its head says
+            data, self.close_connection = error.partial, True
         link.close()
         if what == LOSE_ANSWER:
             return self._hang_up()

@@ -83,6 +83,7 @@ class S3Server:
     url: str
     stock: Any
     """A stock client of the owner of everything."""
+    disks: Path
 
 
 def stock_client(url: str, **more: Any) -> Any:
@@ -117,7 +118,7 @@ def running_swift(folder: Path, *, is_old: bool = False) -> Iterator[S3Server]:
     url = f"http://127.0.0.1:{ports['proxy']}"
     try:
         wait_until(lambda: all(map(_listens, ports.values())), within_s=60, told=lambda: _logs(folder))
-        yield S3Server(url, stock_client(url))
+        yield S3Server(url, stock_client(url), folder / "disks")
     finally:
         for process in processes:
             process.kill()

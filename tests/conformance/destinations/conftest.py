@@ -115,6 +115,7 @@ class Bucket:
     meddler: object
     s3: Callable[..., S3]
     keys: dict[str, Path]
+    disks: Path
 
 
 @pytest.fixture
@@ -141,7 +142,7 @@ def _bucket(server, folder, number):
             opened.append(S3(S3Settings.model_validate(given | more)))
             return opened[-1]
 
-        yield Bucket(name, server.stock, meddler, s3, keys)
+        yield Bucket(name, server.stock, meddler, s3, keys, server.disks)
         for archive in opened:
             archive.close()
 

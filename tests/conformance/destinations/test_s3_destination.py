@@ -240,3 +240,21 @@ def test_any_stretch_of_an_object_is_given_back_by_itself(bucket):
             assert b"".join(blocks) == DATA[start : start + size]
     with pytest.raises(NotHeld), archive.read_range(place, "gone", start=0, size=1) as blocks:
         next(blocks)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_part_that_the_server_lost_from_its_disk_is_found(bucket, is_first):
+    """Swift answers 409, or ends the answer where the part begins; a line that breaks ends it anywhere."""
+    archive = bucket.s3(parts_at_once=1)
+    place = place_in(archive)
+    before = set(bucket.disks.rglob("*.data"))
+    archive.put(place, NAME, BODY)
+    new = [path for path in set(bucket.disks.rglob("*.data")) - before if path.stat().st_size == 5 * MIB]
+    parts = sorted(new, key=lambda path: path.stat().st_mtime_ns)
+    assert len(parts) == PARTS - 1, "all but the last are whole"
+    parts[0 if is_first else 2].unlink()
+    with pytest.raises(NotHeld) as caught:
+        archive.prove(place, {NAME: BODY}, afresh=True)
+    assert caught.value.names == {NAME}
+    archive.put(place, NAME, BODY)
+    assert archive.prove(place, {NAME: BODY}, afresh=True)

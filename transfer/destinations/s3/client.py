@@ -63,6 +63,7 @@ _EXPLAINED: dict[str, tuple[type[DestinationError], str]] = {
         "keeps it where it cannot be read now (cold storage). Restore it there, then retry.",
     ),
     **dict.fromkeys(("InvalidPart", "InvalidPartOrder"), (NotHeld, "does not hold a part any more ({code}).")),
+    "409": (NotHeld, "cannot give it back whole ({code})."),
     "404": (NotHeld, "has no such object or upload ({code})."),
     "407": (DestinationDown, "does not answer: the proxy wants other credentials ({code}). {waits}"),
     **dict.fromkeys(
@@ -190,19 +191,28 @@ class S3Client:
             body.close()
 
     def sha256(self, key: str) -> str:
-        """Read one object and return its digest; from its start again, at once, when the line breaks."""
-        for left in reversed(range(_READ_TRIES)):
-            digest = sha256()
+        """Read one object and return its digest; from its start again, at once, when the line breaks.
+
+        Raises:
+            NotHeld: it ends too early, and each time at the same byte: a line breaks anywhere, a lost part does not.
+        """
+        ends: list[int] = []
+        while True:
+            digest, length = sha256(), 0
             try:
                 with self.stream(key) as blocks:
                     for block in blocks:
                         digest.update(block)
+                        length += len(block)
             except DestinationDown:
-                if not left:
+                ends.append(length)
+                if len(ends) == _READ_TRIES and len(set(ends)) == 1 and length:
+                    said = f"gives back {length:,} bytes of an object, and never the rest."
+                    raise NotHeld(f"Destination {self._settings.name} {said}") from None
+                if len(ends) == _READ_TRIES:
                     raise
             else:
                 return digest.hexdigest()
-        raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
         """Close the connections."""
