@@ -1,9 +1,10 @@
-"""How fast images become durable: ``python tests/bench/listener.py [--images N] [--rounds N] [--folder DIR]``.
+"""How fast images become durable: ``python tests/bench/listener.py [--images N] [--rounds N] [--large MB]``.
 
 dcmtk's storescu sends MR images of 512 KB over one and over four associations to the relay's listener, to Orthanc, to
 a plain pynetdicom receiver and to dcmtk's storescp, in turn, each from an empty start. The relay syncs file and catalog
 before each Success, Orthanc its index; the other two sync nothing. All with TCP_NODELAY=1: without it dcmtk waits 40 ms
-for every acknowledgement. The folder must be on a disk, not in memory.
+for every acknowledgement. The folder must be on a disk, not in memory. With --large instead: the memory that the relay
+takes for one enhanced object of so many megabytes.
 """
 
 import argparse
@@ -16,13 +17,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import psutil
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
+from dicom.synthetic import SyntheticSeries, write_session
 
 _SIDE = 512
 _ASSOCIATIONS = (1, 4)
@@ -134,12 +138,19 @@ def send(folders: list[Path]) -> float:
 
 def run(name: str, images: Path, scratch: Path, associations: int) -> tuple[float, float]:
     """Return images a second, and the receiver's CPU seconds for 1000 images."""
+    parts = [images] if associations == 1 else sorted(images.iterdir())
+    number = sum(1 for _ in images.rglob("*.dcm"))
+    with receiving(name, scratch) as pid:
+        before = used(pid)
+        seconds = send(parts)
+        return number / seconds, (used(pid) - before) * 1000 / number
+
+
+@contextmanager
+def receiving(name: str, scratch: Path) -> Iterator[int]:
+    """Run a receiver from an empty start and yield its process id once it answers."""
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    parts = sorted(images.iterdir())
-    if associations == 1:
-        parts = [images]
-    number = sum(1 for _ in images.rglob("*.dcm"))
     with (scratch / "log").open("wb") as log:
         receiver = subprocess.Popen(_RECEIVERS[name](scratch), env=_ENV, stdout=log, stderr=log)
     try:
@@ -148,12 +159,40 @@ def run(name: str, images: Path, scratch: Path, associations: int) -> tuple[floa
             threading.Event().wait(0.1)
             if receiver.poll() is not None:
                 raise SystemExit(f"{name} does not start: {(scratch / 'log').read_text()}")
-        before = used(receiver.pid)
-        seconds = send(parts)
-        return number / seconds, (used(receiver.pid) - before) * 1000 / number
+        yield receiver.pid
     finally:
         receiver.terminate()
         receiver.wait()
+
+
+def large(folder: Path, megabytes: int) -> None:
+    """Print the relay's peak memory before and after one enhanced object of so many megabytes."""
+    series = SyntheticSeries(
+        baseline="XA",
+        serial="35000",
+        number=3,
+        protocol="gre",
+        lprotid=3,
+        ticks=(14_400_000,),
+        frame_of_reference="1.2",
+    )
+    [image] = write_session(folder / "large", series)
+    content, size = image.read_bytes(), megabytes << 20
+    pixels = content.index(b"\xe0\x7f\x10\x00OW\0\0") + 8
+    with receiving("relay", folder / "receiver") as pid:
+        send([image.parent])
+        before = peak_mb(pid)
+        image.write_bytes(content[:pixels] + size.to_bytes(4, "little"))
+        os.truncate(image, pixels + 4 + size)
+        seconds = send([image.parent])
+        said = f"{megabytes} MB in {seconds:.0f} s: peak memory {before:.0f} MB before, {peak_mb(pid):.0f} MB after\n"
+    sys.stdout.write(said)
+
+
+def peak_mb(pid: int) -> float:
+    """Return the most memory that a process ever had."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def used(pid: int) -> float:
@@ -168,10 +207,14 @@ def main() -> None:
     asked.add_argument("--images", type=int, default=200)
     asked.add_argument("--rounds", type=int, default=3)
     asked.add_argument("--folder", type=Path, default=None)
+    asked.add_argument("--large", type=int, metavar="MB")
     asked.add_argument("--only", nargs="*", default=list(_RECEIVERS))
     given = asked.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as scratch:
         folder = Path(scratch)
+        if given.large:
+            large(folder, given.large)
+            return
         write_images(folder / "images", given.images)
         mb = next((folder / "images").rglob("*.dcm")).stat().st_size / 1e6
         for associations in _ASSOCIATIONS:
