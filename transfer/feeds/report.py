@@ -14,16 +14,20 @@ from transfer.catalog.database import Database
 def report(*, listeners: Sequence[ListenerSettings], database: Database, clock: Clock, machine: str) -> int:
     """Send every report that is due and known, and return how many were taken."""
     taken = 0
+    away: dict[str, str] = {}
+    """Consoles that did not take one report now: they are not waited for again with the next."""
     for commitment in due_requests(database, machine=machine, at=clock.now()):
         settings = next((s for s in listeners if s.ae_title == commitment.called_ae), listeners[0])
         is_late = clock.now() >= commitment.requested_at + timedelta(seconds=settings.commit_within_s)
         found = judge(database, commitment, here=settings.commits_here, is_late=is_late)
-        if found is None:
-            look_again(database, commitment, at=clock.now())
+        problem = away.get(commitment.calling_ae)
+        if found is None or problem is not None:
+            look_again(database, commitment, at=clock.now(), problem=problem if found else None)
             continue
         try:
             send_report(found, _peer(commitment, settings))
         except NotReported as error:
+            away[commitment.calling_ae] = str(error)
             look_again(database, commitment, at=clock.now(), problem=str(error))
         else:
             record_report(database, commitment, at=clock.now())
