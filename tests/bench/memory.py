@@ -87,21 +87,18 @@ def _state(box: Box, name: str) -> str:
 STEPS = {"settled": "pack", "matched": "plan", "queued": "send", "sent": "verify"}
 
 
-def deliver(box: Box, pid: int, share: Path, made: Path) -> dict[str, tuple[float, float]]:
-    """Put a file on the share, wait until it is delivered, and return each step's seconds and peak."""
-    taken: dict[str, tuple[float, float]] = {}
+def deliver(box: Box, pid: int, share: Path, made: Path) -> Iterator[tuple[str, float, float]]:
+    """Put a file on the share and yield each step of its delivery, its seconds and its peak, once it is done."""
     made.rename(share / made.name)
-    state, began, never = "found", time.monotonic(), Path(f"/proc/{pid}/clear_refs")
-    until = time.monotonic() + _LONG_S
+    state, began, until = "found", time.monotonic(), time.monotonic() + _LONG_S
     while state != "retired":
         wait_until(lambda now=state: _state(box, made.name) != now, within_s=until - time.monotonic())  # type: ignore[misc]
         if state in STEPS:
-            taken[STEPS[state]] = (time.monotonic() - began, _megabytes(pid, "VmHWM"))
+            yield STEPS[state], time.monotonic() - began, _megabytes(pid, "VmHWM")
         state, began = _state(box, made.name), time.monotonic()
-        never.write_text("5")  # the peak begins anew (proc(5))
+        Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew (proc(5))
         if state in {"packed", "matched"}:
             (share / made.name).unlink(missing_ok=True)
-    return taken
 
 
 def main() -> None:
@@ -127,14 +124,12 @@ def main() -> None:
             raw = make(folder / "made" / f"{number}.dat", twix, study=number)
             _scramble(raw.path, readouts)
             _repeat(raw.path, times)
-            size = raw.path.stat().st_size
+            sys.stdout.write(f"{raw.path.stat().st_size:,} bytes:\n")
             send_until_taken(raw.images, listening, within_s=60)
             idle = _megabytes(pid, "VmRSS")
-            taken = deliver(box, pid, folder / "scanner", raw.path)
-        stored = captures_of(box.database)["2.dat"]["stored_bytes"]
-    sys.stdout.write(f"{size:,} bytes, {stored:,} of them packed; idle {idle:.0f} MB\n")
-    for step, (seconds, peak) in taken.items():
-        sys.stdout.write(f"{step}: {seconds:.0f} s, peak {peak - idle:.0f} MB above idle\n")
+            for step, seconds, peak in deliver(box, pid, folder / "scanner", raw.path):
+                sys.stdout.write(f"{step}: {seconds:.0f} s, peak {peak - idle:.0f} MB above the {idle:.0f} MB before\n")
+                sys.stdout.flush()
 
 
 def _answers(url: str) -> bool:
