@@ -112,6 +112,10 @@ def test_a_head_that_is_refused_is_explained_by_a_listing(bucket):
     bucket.keys["secret_key"].write_text("expired")
     with pytest.raises(Unauthorized):
         archive.prove("P/s", {NAME: BODY})
+    expired = b"<Error><Code>ExpiredToken</Code><Message>m</Message></Error>"
+    bucket.meddler.meddle = lambda seen: (400, {}, b"" if seen.method == "HEAD" else expired)
+    with pytest.raises(Unauthorized, match="ExpiredToken"):
+        archive.prove("P/s", {NAME: BODY})
 
 
 def test_nothing_is_taken_from_the_environment(bucket, monkeypatch, tmp_path):

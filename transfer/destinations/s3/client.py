@@ -228,7 +228,7 @@ class S3Client:
     def _refused(self, error: ClientError, operation: str) -> DestinationError:
         status = str(error.response["ResponseMetadata"].get("HTTPStatusCode", ""))
         code = re.sub(r"[^A-Za-z0-9.]", "", str(error.response["Error"].get("Code")))[:64] or status
-        if operation == "head_object" and code == "403":
+        if operation == "head_object" and code in {"400", "403"}:
             self.call("list_objects_v2", MaxKeys=1)  # a HEAD has no body that says why: this one's says it
         kind, what = _EXPLAINED.get(code) or _EXPLAINED.get(status) or (Refused, _OTHERWISE)
         if kind is Refused and status == "500":
