@@ -108,9 +108,10 @@ def _place_raw(connection: Connection, study_id: int, target: Target, *, actor: 
     """Say where the raw data of a study go, to a destination that takes no images."""
     t = tables.target.c
     of_this = (t.study_id == study_id) & (t.destination == target.destination)
-    known = update(tables.target).where(of_this).values(project=target.project)
+    known = update(tables.target).where(of_this).values(project=target.project, assigned_by=actor)
     if connection.execute(known).rowcount == 0:
         new = {"study_id": study_id, "destination": target.destination, "project": target.project}
+        new |= {"assigned_by": actor}
         connection.execute(insert(tables.target).values(new))
     plan_anew(connection, study_id, actor=actor, at=at)
     detail = f"raw data alone to project {target.project} at {target.destination}"

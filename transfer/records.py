@@ -1,7 +1,7 @@
 """What stages are given and what they answer. A stage never sees the catalog: record in, outcome out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
@@ -87,6 +87,10 @@ class RawDelivery:
     """What the archive calls the series, where its scripts changed UIDs."""
     doubted: frozenset[str] = frozenset()
     """Files that the archive did not prove, whatever its list says: they are sent again."""
+    heads: Mapping[str, "SeriesHead"] = field(default_factory=dict)
+    """What each series of its study says of itself and of the study, by its UID."""
+    assigned_by: str | None = None
+    """The person who said where the raw data of the study go, to a destination that takes no images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

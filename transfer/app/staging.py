@@ -116,6 +116,7 @@ def _of_deliveries(
             archive=_known(archives, delivery.destination),
             spool=spool,
             rules=rules,
+            routes=config.route,
             part_bytes=largest(delivery.destination),
             progress=progress,
         ),

@@ -87,7 +87,16 @@ def _raw(connection: Connection, row: RowMapping) -> RawDelivery:
         place=row["place"],
         alias=(images.aliases or {}).get(series) if images else None,
         doubted=frozenset(row["doubted"] or ()),
+        heads=_heads(connection, row["study_id"]),
+        assigned_by=_assigned_by(connection, row),
     )
+
+
+def _assigned_by(connection: Connection, row: RowMapping) -> str | None:
+    t = tables.target.c
+    of_this = (t.study_id == row["study_id"]) & (t.destination == row["destination"])
+    said: str | None = connection.execute(select(t.assigned_by).where(of_this)).scalar()
+    return said
 
 
 def _dicom(connection: Connection, row: RowMapping) -> DicomDelivery:

@@ -41,7 +41,9 @@ def record_decision(connection: Connection, capture_id: int, decision: Decision,
 
 
 def movable(connection: Connection, capture_id: int) -> RowMapping:
-    """Lock and return a capture that may be joined anew: in the spool, and nobody works on it or a delivery of it.
+    """Lock and return a capture that may be joined anew: in the spool, and nobody works on a delivery of it.
+
+    What a stage makes of the capture itself this moment only reads, and is dropped: `move` takes the lease from it.
 
     Raises:
         NotFound: there is no such capture.
@@ -58,8 +60,10 @@ def movable(connection: Connection, capture_id: int) -> RowMapping:
             "changed."
         )
     at_work = select(d.id).where(d.capture_id == capture_id, d.lease_token.is_not(None))
-    if row["lease_token"] is not None or connection.execute(at_work).first():
-        raise BadInput(f"Capture {capture_id} is being worked on this moment. Nothing was changed; try again shortly.")
+    if connection.execute(at_work).first():
+        raise BadInput(
+            f"Capture {capture_id} is being sent or verified this moment. Nothing was changed; try again shortly."
+        )
     return row
 
 
@@ -90,13 +94,27 @@ def withdraw(connection: Connection, capture_id: int, *, why: str, actor: str, a
 
 
 def plan_anew(connection: Connection, study_id: int, *, actor: str, at: datetime) -> None:
-    """Let the captures of a study be planned once more, since its images go elsewhere: another project decides."""
-    c, d = tables.capture.c, tables.delivery.c
+    """Let the captures of a study be planned once more, since its images go elsewhere: another project decides.
+
+    What is held is planned once a person lets it go; a plan being made this moment is dropped.
+    """
+    c, d, m = tables.capture.c, tables.delivery.c, tables.match.c
+    joined = select(m.capture_id).where(m.study_id == study_id, m.undone_at.is_(None))
+    in_plan = c.id.in_(joined) & (c.state == CaptureState.MATCHED)
+    again = {"lease_token": None, "lease_until": None, "due_at": at}
+    connection.execute(update(tables.capture).where(in_plan).values(again))
     of_study = select(d.capture_id).where(d.kind == "raw", d.study_id == study_id)
-    planned = c.id.in_(of_study) & c.state.in_([CaptureState.PLANNED, CaptureState.DELIVERED])
+    ends = [CaptureState.PLANNED, CaptureState.DELIVERED]
+    is_held = (c.state == CaptureState.HELD) & c.held_from.in_(ends)
+    planned = c.id.in_(of_study) & (c.state.in_(ends) | is_held)
     for row in connection.execute(select(c.id, c.state).where(planned)).all():
         withdraw(connection, row.id, why="The study goes elsewhere.", actor=actor, at=at)
-        values = {"state": CaptureState.MATCHED, "since_at": at, "due_at": at, "reason": "Its study goes elsewhere."}
+        after = row.state if row.state == CaptureState.HELD else CaptureState.MATCHED
+        values: dict[str, object] = {"state": after, "since_at": at, "due_at": at}
+        if after == CaptureState.HELD:
+            values = {"held_from": CaptureState.MATCHED}
+        else:
+            values |= {"reason": "Its study goes elsewhere."}
         connection.execute(update(tables.capture).where(c.id == row.id).values(values))
         note(
             connection,
@@ -106,7 +124,7 @@ def plan_anew(connection: Connection, study_id: int, *, actor: str, at: datetime
             subject_id=row.id,
             verb="capture.planned anew",
             before=row.state,
-            after=CaptureState.MATCHED,
+            after=after,
         )
 
 
@@ -116,6 +134,7 @@ def move(  # noqa: PLR0913 -- the facts of the act
     """Let a capture go on from a state; HELD: until a person says which scan it is."""
     is_held = state is CaptureState.HELD
     values = {"state": state, "since_at": at, "due_at": at, "reason": reason, "attempts": 0, "failures": 0}
+    values |= {"lease_token": None, "lease_until": None}
     values |= {"held_from": CaptureState.PACKED if is_held else None, "held_code": BY_HAND if is_held else None}
     connection.execute(update(tables.capture).where(tables.capture.c.id == row["id"]).values(values))
     for key in ("capture", "doubt"):

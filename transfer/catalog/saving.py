@@ -163,7 +163,8 @@ def _(result: Imported, connection: Connection, row: RowMapping, at: datetime) -
 @save.register
 def _(result: Rerouted, connection: Connection, row: RowMapping, at: datetime) -> Columns:
     alone = tables.target  # raw data go where the images go, also to archives that take no images
-    connection.execute(update(alone).where(alone.c.study_id == row["study_id"]).values(project=result.project))
+    of_study = (alone.c.study_id == row["study_id"]) & alone.c.assigned_by.is_(None)
+    connection.execute(update(alone).where(of_study).values(project=result.project))
     if result.project != row["project"]:
         plan_anew(connection, row["study_id"], actor=RELAY, at=at)
     labels = {"project": result.project, "subject": result.subject, "session": result.session}

@@ -57,11 +57,14 @@ def _work() -> list[Column[Any]]:
 
 def _leases(table: str) -> list[Index]:
     """Find due rows quickly, and let the database itself refuse two leases in one lane."""
-    busy = text("lease_token IS NOT NULL")
     return [
         Index(f"ix_{table}_due", "state", "due_at"),
-        Index(f"uq_{table}_lane", "lane", unique=True, sqlite_where=busy, postgresql_where=busy),
+        Index(f"uq_{table}_lane", "lane", unique=True, **_where("lease_token IS NOT NULL")),
     ]
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 source_file = Table(
@@ -263,6 +266,7 @@ target = Table(
     Column("study_id", ForeignKey("study.id"), primary_key=True),
     Column("destination", String(64), primary_key=True),
     Column("project", String(64), nullable=False),
+    Column("assigned_by", String(64)),
 )
 """Where a route sends the raw data of a study alone: destinations that take no images, so have no delivery of them."""
 
@@ -290,14 +294,7 @@ delivery = Table(
     Column("assigned_by", String(64)),
     UniqueConstraint("capture_id", "study_id", "destination"),
     *_leases("delivery"),
-    Index(
-        "uq_delivery_dicom",
-        "study_id",
-        "destination",
-        unique=True,
-        sqlite_where=text("kind = 'dicom'"),
-        postgresql_where=text("kind = 'dicom'"),
-    ),
+    Index("uq_delivery_dicom", "study_id", "destination", unique=True, **_where("kind = 'dicom'")),
 )
 
 part = Table(
@@ -379,8 +376,7 @@ alert = Table(
         "uq_alert_open",
         "key",
         unique=True,
-        sqlite_where=text("cleared_at IS NULL"),
-        postgresql_where=text("cleared_at IS NULL"),
+        **_where("cleared_at IS NULL"),
     ),
 )
 

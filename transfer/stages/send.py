@@ -11,10 +11,11 @@ from kspace.manifest import read_manifest
 from transfer.destinations import Body, RawArchive, Stored
 from transfer.destinations.errors import NotHeld, TooLarge
 from transfer.destinations.imaging import DicomArchive
-from transfer.records import CutAgain, Done, Held, Later, Outcome, RawDelivery, Sent
-from transfer.routing import session_name
+from transfer.records import CutAgain, Done, Held, Later, Match, Outcome, RawDelivery, Sent
+from transfer.routing import Route, session_name
 from transfer.selection import Rule, privacy_hold
 from transfer.stages.cutting import cut_parts
+from transfer.stages.sorting import Astray, agreed
 from transfer.states import CaptureState
 
 _BLOCK = 1 << 18
@@ -27,12 +28,14 @@ def send(  # noqa: PLR0913 -- the ports
     archive: RawArchive,
     spool: Path,
     rules: Sequence[Rule],
+    routes: Sequence[Route],
     part_bytes: int,
     progress: Callable[[], None],
 ) -> Outcome:
     """Send what is missing. Doing it twice equals doing it once; a 200 is never taken for "stored".
 
     Raises:
+        Astray: it is not certain that its study belongs to the project.
         DestinationError: as its class says.
         SpoolDamaged: the packed file is not what was planned.
         SpoolError: the disk does not give it.
@@ -50,6 +53,7 @@ def send(  # noqa: PLR0913 -- the ports
     )
     if hold is not None:
         return Held(hold, "privacy")
+    _demand_project(delivery, match, routes, is_alone=not isinstance(archive, DicomArchive))
     session = delivery.experiment if isinstance(archive, DicomArchive) else session_name(match.study_uid)
     if session is None:
         return Later("Waits until the session's DICOM is in the archive.", 600.0)
@@ -67,6 +71,21 @@ def send(  # noqa: PLR0913 -- the ports
         except TooLarge:
             return _smaller(delivery, name, body, spool=spool, part_bytes=part_bytes, progress=progress)
     return Done(Sent(place))
+
+
+def _demand_project(delivery: RawDelivery, match: Match, routes: Sequence[Route], *, is_alone: bool) -> None:
+    """Raise where the study does not go to this project; where no images go (``is_alone``) its series are asked here.
+
+    Elsewhere the session is there only after its images were judged the same way.
+    """
+    is_there = (delivery.destination, delivery.project) in match.targets
+    if is_alone and delivery.assigned_by is None:
+        is_there &= agreed(delivery.heads, routes, destination=delivery.destination).project == delivery.project
+    if not is_there:
+        raise Astray(
+            f"The study of these raw data goes to another project than {delivery.project} by now. Nothing more is "
+            "sent, all is safe in the spool. See `kspace study`, and say with `kspace assign` where it goes."
+        )
 
 
 _LOST = (

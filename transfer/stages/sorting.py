@@ -1,11 +1,11 @@
 """Which images of a study go where, which stay, and why: the one judgement that forward and confirm share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dicom.expressions import completed
 from kspace.errors import KspaceError, Retry
-from transfer.records import DicomDelivery, StoredInstance
+from transfer.records import DicomDelivery, SeriesHead, StoredInstance
 from transfer.routing import Route, Target, route_of, target_to
 
 
@@ -35,7 +35,9 @@ def sort_out(delivery: DicomDelivery, routes: Sequence[Route]) -> Sorting:
     Raises:
         Astray: the routes lead nowhere, or the series of the study lead to different places.
     """
-    target = _target(delivery, routes) if delivery.assigned_by is None else None
+    target = None
+    if delivery.assigned_by is None:
+        target = agreed(delivery.heads, routes, destination=delivery.destination)
     said = target or target_to(routes, delivery.study, destination=delivery.destination, project=delivery.project)
     route = said.route
     kept = {uid for uid, head in delivery.heads.items() if route.refusal(head.study, head.series)}
@@ -53,20 +55,24 @@ def _pile(one: StoredInstance, delivery: DicomDelivery, *, is_kept: bool) -> str
     return "filtered" if is_kept else "unsent"
 
 
-def _target(delivery: DicomDelivery, routes: Sequence[Route]) -> Target:
-    """Return where all series say that the study goes, at this destination."""
+def agreed(heads_of: Mapping[str, SeriesHead], routes: Sequence[Route], *, destination: str) -> Target:
+    """Return where all series of a study say that it goes, at one destination.
+
+    Raises:
+        Astray: the routes lead nowhere, or the series lead to different places.
+    """
     found: dict[tuple[str, str, str], Target] = {}
     lost = False
-    heads = list(delivery.heads.values())
+    heads = list(heads_of.values())
     for head, study in zip(heads, completed([head.study for head in heads]), strict=True):
         ways, _ = route_of(routes, study, called_ae=head.called_ae, calling_ae=head.calling_ae)
-        here = [way for way in ways if way.destination == delivery.destination]
+        here = [way for way in ways if way.destination == destination]
         lost = lost or not here
         found |= {(way.project, way.subject, way.session): way for way in here}
     if len(found) == 1 and not lost:
         return next(iter(found.values()))
     what = "The series of this study do not belong to one place" if found else "No route leads this study here any more"
     raise Astray(
-        f"{what}. Nothing more is sent, the images are safe in the spool. See `kspace study`, and say with "
+        f"{what}. Nothing more is sent, all that came is safe in the spool. See `kspace study`, and say with "
         "`kspace assign` where it goes."
     )

@@ -41,7 +41,7 @@ def stored(bucket, key):
 
 
 def verified(running, *names):
-    found = [d["state"] for name in names for d in running.deliveries(kind="raw", to=name)]
+    found = [d["state"] for name in dict.fromkeys(names) for d in running.deliveries(kind="raw", to=name)]
     return found == ["verified"] * len(names)
 
 
@@ -106,6 +106,24 @@ def test_a_bucket_alone_needs_no_archive_for_images(tmp_path, bucket):
             assert any("lost or altered 1 of 3" in text for text in running.alerts())
             wait_until(lambda: verified(running, "vault") and not running.alerts(), within_s=60, told=running.stories)
             assert stored(bucket, key) == whole, "sent again from the spool"
+
+
+def test_a_study_of_two_projects_sends_nothing_to_a_bucket_before_a_person_says_where(tmp_path, bucket):
+    relay = Relay(folder=tmp_path, urls={}, others={"vault": vault(bucket)}, keep_s=3600)
+    raws = [make(tmp_path / "scanner" / "a.dat", measurement(1), comments="Project:DEMO")]
+    raws.append(make(tmp_path / "scanner" / "b.dat", measurement(2), comments="Project:OTHER"))
+    with relay.running() as running:
+        send_until_taken([image for raw in raws for image in raw.images], running.port, within_s=60)
+
+        def states():
+            return [d["state"] for d in running.deliveries(kind="raw", to="vault")]
+
+        wait_until(lambda: states() == ["held"] * 2, within_s=60, told=running.stories)
+        assert keys_in(bucket) == []
+        assert any("do not belong to one place" in text for text in running.alerts())
+        assert run("assign", "t1", "--project", "DEMO", "-c", tmp_path / "relay.toml").exit_code == 0
+        wait_until(lambda: verified(running, "vault", "vault"), within_s=60, told=running.stories)
+        assert all(key.startswith("kspace/DEMO/") for key in keys_in(bucket))
 
 
 def test_what_was_lost_after_the_spool_was_freed_is_told(tmp_path, bucket):

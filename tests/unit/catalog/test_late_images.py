@@ -158,7 +158,7 @@ def test_what_was_freed_from_the_spool_is_told_and_not_moved(database, clock, ar
 def test_what_is_at_work_is_judged_at_the_next_look(database, store, clock, arrive, deliver):
     arrive("1.1", 1, **OTHER)
     deliver()
-    store.claim("capture", row_id=1)
+    assert store.claim("delivery", row_id=2)
     arrive("1.1", 2, **SCAN)
     assert not rejoin(database, now=clock.now(), grown_since=LONG_AGO, quiet_s=0.0)
     assert _match(database) == (None, "relay")

@@ -175,6 +175,7 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("study_id", sa.Integer(), nullable=False),
         sa.Column("destination", sa.String(length=64), nullable=False),
         sa.Column("project", sa.String(length=64), nullable=False),
+        sa.Column("assigned_by", sa.String(length=64), nullable=True),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_target_study_id")),
         sa.PrimaryKeyConstraint("study_id", "destination", name=op.f("pk_target")),
     )
