@@ -131,7 +131,8 @@ def _left(row: RowMapping, target: Target) -> dict[str, object]:
             "removes nothing there. Move the session there and retry, or remove it there first. Nothing was changed."
         )
     former = [*(row["former_places"] or []), *([row["place"]] if row["place"] else [])]
-    return {"place": None, "experiment": None, "imported": None, "refused": None, "former_places": former or None}
+    forgotten = dict.fromkeys(("place", "experiment", "imported", "refused", "lacking"))
+    return {**forgotten, "former_places": former or None}
 
 
 def _demand_files(connection: Connection, study_id: int) -> None:

@@ -16,14 +16,17 @@ from transfer.states import TRANSITIONS, CaptureState, DeliveryState
 def retry(database: Database, reference: str, *, actor: str, clock: Clock, as_is: bool = False) -> list[str]:
     """Put held work back to where it was held, and make waiting work due now; return what was moved.
 
-    A capture's reference is its number (``12``); it takes its deliveries with it. A delivery's is ``d5``.
+    A capture's reference is its number (``12``); it takes its deliveries with it. A delivery's is ``d5``. ``as_is``:
+    take a capture damaged or unwanted, or a session without the images that its archive does not show.
 
     Raises:
         NotFound: there is no such work.
-        BadInput: there is nothing to retry.
+        BadInput: there is nothing to retry, or to take as it is.
     """
     now, moved = clock.now(), []
     with database.write() as connection:
+        if as_is and reference.startswith("d"):
+            _demand_known_loss(connection, reference)
         for table, row_id in _meant(connection, reference):
             if _retry(connection, table, row_id, actor=actor, at=now, as_is=as_is):
                 moved.append(_named(table, row_id))
@@ -84,6 +87,20 @@ def _meant(connection: Connection, reference: str) -> list[tuple[Table, int]]:
     return [(table, row_id), *((tables.delivery, delivery_id) for delivery_id in own)]
 
 
+_AS_IS = frozenset({"rejected", "pixels"})
+"""Why images may be held for ever: the archive does not show what it took."""
+
+
+def _demand_known_loss(connection: Connection, reference: str) -> None:
+    ((_, row_id),) = _meant(connection, reference)
+    d = tables.delivery.c
+    if connection.execute(select(d.held_code).where(d.id == row_id)).scalar() not in _AS_IS:
+        raise BadInput(
+            f"There is nothing to take as it is at {reference}: only a session that is held because its archive does "
+            "not show all images as received. Nothing was changed."
+        )
+
+
 _PAUSE = (tables.pause.c.what, tables.pause.c.until_at)
 
 
@@ -99,16 +116,18 @@ def _retry(  # noqa: PLR0913 -- the facts of the act
 ) -> bool:
     row = connection.execute(select(table).where(table.c.id == row_id).with_for_update()).mappings().one()
     columns: dict[str, object] = {"due_at": at, "attempts": 0, "failures": 0}
-    if as_is and table is tables.capture:
+    if as_is and (table is tables.capture or row["held_code"] in _AS_IS):
         columns["as_is"] = True
     after = row["held_from"] if row["state"] == CaptureState.HELD else row["state"]
     if as_is and row["state"] == CaptureState.SKIPPED:
         after = CaptureState.FOUND
-    if row["held_code"] == "gone" or (row.get("refused") and row["state"] == DeliveryState.VERIFIED):
-        # What is gone there is sent again, and what a filter there refused is tried again.
+    stayed = row.get("refused") or row.get("lacking")
+    if row["held_code"] == "gone" or (stayed and row["state"] == DeliveryState.VERIFIED):
+        # What is gone there is sent again, and what the archive refused or did not show is tried again.
         is_gone = row["held_code"] == "gone"
         after = DeliveryState.QUEUED
-        columns |= {"refused": None, **({"imported": None, "place": None, "verified_at": None} if is_gone else {})}
+        forgotten = ("refused", "lacking", *(("imported", "place", "verified_at") if is_gone else ()))
+        columns |= dict.fromkeys(forgotten)
     is_held = row["state"] == CaptureState.HELD
     if row["lease_token"] is not None or not (is_held or _is_open(table, after)):
         return False

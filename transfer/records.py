@@ -145,6 +145,10 @@ class DicomDelivery:
     """Series that the archive did not show in full when it was last looked at; they were sent again since."""
     assigned_by: str | None
     """The person who said where it goes; no route has a say then."""
+    as_is: bool = False
+    """A person takes it without the images that the archive did not show when it was held."""
+    lacking: frozenset[int] = frozenset()
+    """Instances that the archive did not show, which a person knows: they are kept here and never count as proved."""
 
 
 Record = Capture | RawDelivery | DicomDelivery
@@ -357,6 +361,8 @@ class Archived:
     """What it calls a series, by our UID of it, where its scripts changed that."""
     imported: Mapping[str, int] | None = None
     """What it was seen to hold that the relay did not send, as `DicomDelivery.imported`."""
+    lacking: frozenset[int] = frozenset()
+    """What it does not show all the same, as `DicomDelivery.lacking`."""
 
 
 Result = (

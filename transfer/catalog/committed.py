@@ -51,18 +51,21 @@ def _found(connection: Connection, commitment_id: int) -> Sequence[Any]:
 def _archived(connection: Connection, rows: Sequence[Any]) -> set[int]:
     """Return the instances that every archive of their study, at least one, has proved to hold.
 
-    A proved delivery may have left some out: by its route's filters, or because the archive refused them.
+    A proved delivery may have left some out: by its route's filters, or because the archive refused or lost them.
     """
     d = tables.delivery.c
     of_these = (d.kind == "dicom") & d.study_id.in_({row.study_id for row in rows if row.study_id is not None})
-    ways: dict[int, list[Mapping[str, int]]] = {}
-    for way in connection.execute(select(d.study_id, d.state, d.imported).where(of_these)).all():
+    ways: dict[int, list[tuple[Mapping[str, int], Collection[int]]]] = {}
+    for way in connection.execute(select(d.study_id, d.state, d.imported, d.lacking).where(of_these)).all():
         proved = way.imported if way.state == DeliveryState.VERIFIED else None
-        ways.setdefault(way.study_id, []).append(proved or {})
+        ways.setdefault(way.study_id, []).append((proved or {}, way.lacking or ()))
     return {
         row.id
         for row in rows
-        if row.study_id in ways and all(row.id <= proved.get(row.series_uid, 0) for proved in ways[row.study_id])
+        if row.study_id in ways
+        and all(
+            row.id <= proved.get(row.series_uid, 0) and row.id not in lacking for proved, lacking in ways[row.study_id]
+        )
     }
 
 

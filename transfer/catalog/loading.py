@@ -139,6 +139,8 @@ def _dicom(connection: Connection, row: RowMapping) -> DicomDelivery:
         refused=row["refused"] or {},
         doubted=frozenset(row["doubted"] or ()),
         assigned_by=row["assigned_by"],
+        as_is=row["as_is"],
+        lacking=frozenset(row["lacking"] or ()),
     )
 
 

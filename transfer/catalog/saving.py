@@ -185,7 +185,8 @@ def _(result: SendAgain, connection: Connection, row: RowMapping, at: datetime) 
     columns = {"reason": result.reason, "failures": row["failures"] + 1}
     if row["kind"] == Kind.DICOM:
         again = {uid: last for uid, last in (row["imported"] or {}).items() if uid not in result.names}
-        return {**columns, "imported": again, "doubted": sorted({*(row["doubted"] or ()), *result.names})}
+        doubted = sorted({*(row["doubted"] or ()), *result.names})
+        return {**columns, "imported": again, "doubted": doubted, "as_is": False}
     return {**columns, "doubted": sorted(result.names)}
 
 
@@ -225,6 +226,7 @@ def _(result: Archived, connection: Connection, row: RowMapping, at: datetime) -
         columns["imported"] = dict(result.imported)
     # What was freed here is not looked for again: what it is called there stays known.
     aliases = {**(row["aliases"] or {}), **result.aliases}
+    columns |= {"lacking": sorted(result.lacking) or None, "as_is": False}
     return {**columns, "aliases": aliases or None, "doubted": None, "due_at": at + _NOT_BY_ITSELF}
 
 

@@ -47,14 +47,14 @@ def study(connection: Connection, name: str) -> Row:
 def _study(connection: Connection, row: RowMapping) -> Row:
     d = tables.delivery.c
     columns = [d.id, d.destination, d.project, d.subject, d.session, d.state, d.held_code, d.reason, d.since_at]
-    columns += [d.place, d.former_places, d.experiment, d.verified_at, d.imported, d.refused, d.assigned_by]
+    columns += [d.place, d.former_places, d.experiment, d.verified_at, d.imported, d.refused, d.assigned_by, d.lacking]
     query = select(*columns).where(d.kind == "dicom", d.study_id == row["id"]).order_by(d.id)
     deliveries = [dict(one) for one in connection.execute(query).mappings()]
     t = tables.target.c
     raw_only = connection.execute(select(t.destination, t.project).where(t.study_id == row["id"])).mappings().all()
     series = [_series(connection, one, deliveries) for one in _series_rows(connection, row["id"])]
     for one in deliveries:
-        del one["imported"], one["refused"]
+        del one["imported"], one["refused"], one["lacking"]
     return {
         "study": f"t{row['id']}",
         "id": row["id"],
@@ -85,6 +85,7 @@ def _series(connection: Connection, row: RowMapping, deliveries: list[Row]) -> R
     came = sorted(first.values(), key=lambda one: one.id)
     expected, why = _expected(connection, row, [one.document for one in came])
     archived = {one["destination"]: _archived(row["series_uid"], came, one) for one in deliveries}
+    lacking = {one["destination"]: sum(c.id in (one["lacking"] or ()) for c in came) for one in deliveries}
     refused = {
         one["destination"]: sum(c.id <= (one["refused"] or {}).get(row["series_uid"], 0) for c in came)
         for one in deliveries
@@ -103,8 +104,9 @@ def _series(connection: Connection, row: RowMapping, deliveries: list[Row]) -> R
         "bytes": sum(one.size for one in came),
         "archived": archived,
         "refused": refused,
+        "lacking": lacking,
         "filtered": {  # a delivery is verified when all else of it was sent
-            name: len(came) - archived[name] - refused[name]
+            name: len(came) - archived[name] - refused[name] - lacking[name]
             for name in (one["destination"] for one in deliveries if one["state"] == DeliveryState.VERIFIED)
         },
     }
@@ -115,7 +117,8 @@ def _archived(series_uid: str, came: Sequence[Any], delivery: Row) -> int:
     if delivery["verified_at"] is None:
         return 0
     last = (delivery["imported"] or {}).get(series_uid, 0)
-    return sum(c.id <= last and c.received_at <= delivery["verified_at"] for c in came)
+    lacking = delivery["lacking"] or ()
+    return sum(c.id <= last and c.id not in lacking and c.received_at <= delivery["verified_at"] for c in came)
 
 
 def _expected(connection: Connection, row: RowMapping, came: Sequence[Row]) -> tuple[int | None, str]:

@@ -108,4 +108,5 @@ def _firsts(connection: Connection, study_id: int) -> Sequence[RowMapping]:
 def _is_proved(row: RowMapping, delivery: RowMapping) -> bool:
     """Whether the archive was seen to hold it."""
     is_sent = row["id"] <= (delivery["imported"] or {}).get(row["series_uid"], 0)
+    is_sent = is_sent and row["id"] not in (delivery["lacking"] or ())
     return bool(is_sent and row["received_at"] <= delivery["verified_at"])

@@ -53,17 +53,30 @@ def confirm(  # noqa: PLR0913 -- the ports
     if there.stand is not Stand.ARCHIVED:
         return _elsewhere(delivery, there, clock)
     proof = prove(found.sent, archive.images(there.experiment, scratch=spool), progress=progress)
-    if proof.altered:
+    if not delivery.as_is and (altered := _news(proof.altered, delivery)):
         return Held(
-            f"The archive's session {there.experiment} shows other pixels for {_count(proof.altered)} than were "
-            "received: a script there may change them. What was received is safe in the spool; see the session, then "
-            "retry.",
+            f"The archive's session {there.experiment} shows other pixels for {_count(altered)} than were received: a "
+            f"script there may change them. What was received is safe in the spool; see the session, then retry, "
+            f"{_AS_IS.format(id=delivery.id)}",
             "pixels",
         )
-    if proof.missing:
-        return _lacking(delivery, proof, there.experiment)
+    missing = [one for one in _news(proof.missing, delivery) if not (delivery.as_is and _was_doubted(one, delivery))]
+    if missing:
+        return _lacking(delivery, missing, there.experiment)
     place = f"/data/experiments/{there.experiment}"
-    return Done(Archived(there.experiment, place, _summary(found, proof), proof.aliases))
+    lacking = frozenset(one.id for one in (*proof.missing, *proof.altered))
+    return Done(Archived(there.experiment, place, _summary(found, proof), proof.aliases, lacking=lacking))
+
+
+_AS_IS = "or take it without them with `kspace retry d{id} --as-is`: the raw data follow, and they are kept here."
+
+
+def _news(instances: Sequence[StoredInstance], delivery: DicomDelivery) -> Sequence[StoredInstance]:
+    return [one for one in instances if one.id not in delivery.lacking]
+
+
+def _was_doubted(one: StoredInstance, delivery: DicomDelivery) -> bool:
+    return one.series_uid in delivery.doubted
 
 
 def _elsewhere(delivery: DicomDelivery, there: Whereabouts, clock: Clock) -> Outcome:
@@ -92,22 +105,26 @@ def _elsewhere(delivery: DicomDelivery, there: Whereabouts, clock: Clock) -> Out
             return Later("The session is on its way from the prearchive into the archive.", _LOOK_AGAIN_S)
 
 
-def _lacking(delivery: DicomDelivery, proof: Proof, experiment: str) -> Outcome:
+def _lacking(delivery: DicomDelivery, missing: Sequence[StoredInstance], experiment: str) -> Outcome:
     """Send once more what is not there; what is not there then either is refused there, for whatever reason."""
-    names = frozenset(one.series_uid for one in proof.missing)
+    names = frozenset(one.series_uid for one in missing)
     numbers = sorted({delivery.heads[uid].series.number or 0 for uid in names})
-    which = f"{_count(proof.missing)} of series {', '.join(map(str, numbers))}"
+    which = f"{_count(missing)} of series {', '.join(map(str, numbers))}"
     if names <= delivery.doubted:
         return Held(
             f"The archive's session {experiment} does not show {which}, which were sent twice: a filter or a script "
-            "there may reject them. They are safe in the spool; see to it there, then retry.",
+            "there may reject them. They are safe in the spool; see to it there, then retry, "
+            f"{_AS_IS.format(id=delivery.id)}",
             "rejected",
         )
     return Done(SendAgain(f"The archive lacks {which}; sent again.", names))
 
 
 def _summary(found: Sorting, proof: Proof) -> str:
-    said = [f"{_count(found.sent)} verified"]
+    lacking = [*proof.missing, *proof.altered]
+    said = [f"{len(found.sent) - len(lacking)} image{'' if len(found.sent) - len(lacking) == 1 else 's'} verified"]
+    if lacking:
+        said.append(f"{_count(lacking)} not shown there as received, which a person knows, and kept here")
     if proof.by_content:
         said.append(f"{proof.by_content} of them under other UIDs, by series number, count and pixels")
     if found.refused:

@@ -151,9 +151,9 @@ class Lane:
         """Hold the delivery as a person does."""
         operations.hold(self.box.database, "d1", reason="test", actor="somebody", clock=self.clock)
 
-    def retry(self) -> None:
+    def retry(self, *, as_is: bool = False) -> None:
         """Retry it."""
-        operations.retry(self.box.database, "d1", actor="somebody", clock=self.clock)
+        operations.retry(self.box.database, "d1", actor="somebody", clock=self.clock, as_is=as_is)
 
     def delivery(self) -> dict[str, Any]:
         """Return the row of the one delivery."""

@@ -4,7 +4,13 @@ import httpx
 import pydicom
 import pytest
 
+from dicom.inbox import Caller
+from kspace.errors import BadInput
 from tests.integration.images.conftest import QUIET_S, STUDY, changed, images
+from transfer.catalog import studies
+from transfer.catalog.commitments import open_request, record_request
+from transfer.catalog.committed import judge
+from transfer.feeds.sweep import sweep_images
 
 
 def test_where_scripts_change_uids_number_count_and_pixels_prove(start, tmp_path):
@@ -65,6 +71,38 @@ def test_images_that_a_script_rejects_are_sent_twice_and_then_held(start, tmp_pa
     state, code, reason = lane.stands()
     assert (state, code) == ("held", "rejected")
     assert "1 image of series 1, which were sent twice" in reason
+
+
+def test_a_person_may_take_a_session_without_what_its_archive_rejects_and_nothing_of_it_counts_as_held(start, tmp_path):
+    lane = start(project="LOSES")
+    first, second = images(tmp_path)
+    lane.receive(first, changed(second, SeriesDescription="lost"))
+    with pytest.raises(BadInput, match="nothing to take as it is"):
+        lane.retry(as_is=True)
+    lane.run()
+    lane.retry(as_is=True)
+    lane.run(after_s=1)
+    said = "1 image verified; 1 image not shown there as received, which a person knows, and kept here."
+    assert lane.stands() == ("verified", None, said)
+    keep = {"machine": "box", "keep_s": 0.0}
+    assert sweep_images(database=lane.box.database, clock=lane.clock, **keep) == 1
+    lane.receive(*images(tmp_path, number=2))
+    lane.run()
+    assert lane.stands()[0] == "verified", "later images go on without another word"
+    with lane.box.database.read() as connection:
+        shown = studies.study(connection, "t1")["series"]
+    assert [(s["archived"]["central"], s["lacking"]["central"]) for s in shown] == [(1, 1), (2, 0)]
+    wanted = [(one.SOPClassUID, one.SOPInstanceUID) for one in map(pydicom.dcmread, (first, second))]
+    caller = Caller("MR", "KSPACE", "here")
+    database, at = lane.box.database, lane.clock.now()
+    record_request(database, "1.2.3", wanted, caller, machine="box", at=at)
+    asked = open_request(database, "1.2.3", caller)
+    assert judge(database, asked, here=False, is_late=False) is None
+    told = judge(database, asked, here=False, is_late=True)
+    assert [uid for _, uid in told.kept] == [wanted[0][1]]
+    lane.retry()
+    lane.run(after_s=1)
+    assert lane.stands()[:2] == ("held", "rejected"), "it was tried again, and is asked about again"
 
 
 def test_a_session_that_the_archive_renames_is_found_and_later_images_follow(start, tmp_path):

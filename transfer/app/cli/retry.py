@@ -12,7 +12,8 @@ def retry(
     reference: Annotated[str, typer.Argument(metavar="ID", help="A capture's number (12) or a delivery's (d5).")],
     config: ConfigPath = DEFAULT_CONFIG,
     as_is: Annotated[
-        bool, typer.Option("--as-is", help="Capture a damaged or unwanted file as it is; it stays flagged.")
+        bool,
+        typer.Option("--as-is", help="Take as it is: a damaged or unwanted file, a session shown in part."),
     ] = False,
 ) -> None:
     """Go on with held work, or look at waiting work now."""

@@ -101,6 +101,7 @@ def _say(line: str) -> None:
 def _notes(series: Row) -> list[str]:
     notes = [f"{series['short']} short, by {series['why']}"] if series["short"] else []
     notes += [f"{n} refused by {name}" for name, n in series["refused"].items() if n]
+    notes += [f"{n} not shown by {name}, as a person knows" for name, n in series["lacking"].items() if n]
     notes += [
         f"{n} left out on the way to {name} by its route's filters" for name, n in series["filtered"].items() if n
     ]
