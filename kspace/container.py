@@ -8,6 +8,7 @@ chunk proves itself, so that after a crash the good ones are kept and the rest i
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -63,6 +64,9 @@ class PackedFile:
     """A packed file being written, or read again after a crash. Use as a context manager; one writer at a time.
 
     ``of`` names the very file it is packed from: chunks of another one are never gone on from.
+
+    Raises:
+        SpoolError: the disk refuses, at whatever step.
     """
 
     def __init__(self, path: Path, *, of: str = "") -> None:
@@ -73,15 +77,18 @@ class PackedFile:
         self.chunks: list[Chunk] = []
 
     def __enter__(self) -> Self:
-        self._data: BinaryIO = self.path.open("r+b" if self.path.exists() else "w+b")
-        self._journal: BinaryIO = self._journal_path.open("a+b")
-        if self._journal.tell() == 0:
-            self._journal.write(self._head)
+        with _disk():
+            self._journal: BinaryIO = self._journal_path.open("a+b")
+            self._data: BinaryIO = self.path.open("r+b" if self.path.exists() else "w+b")
+            if self._journal.tell() == 0:
+                self._journal.write(self._head)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._data.close()
-        self._journal.close()
+        # What counts was flushed, and its errors were told: what a full disk left in the buffers must not replace them.
+        for handle in (self._data, self._journal):
+            with suppress(OSError):
+                handle.close()
 
     @property
     def raw_bytes(self) -> int:
@@ -97,9 +104,11 @@ class PackedFile:
         """Yield the source bytes of every chunk that proves itself, then cut off whatever follows the last of them."""
         self.chunks = []
         for chunk in self._journalled():
-            self._data.seek(chunk.offset)
+            with _disk():
+                self._data.seek(chunk.offset)
+                stored = self._data.read(chunk.stored_bytes)
             try:
-                raw = decoded(chunk, self._data.read(chunk.stored_bytes), self._decoders)
+                raw = decoded(chunk, stored, self._decoders)
             except SpoolError:
                 break  # written when the power went: this chunk and all behind it come from the source again
             self.chunks.append(chunk)
@@ -127,26 +136,22 @@ class PackedFile:
             codec=_PLAIN if codec == _AUTO and stored.startswith(zstandard.FRAME_HEADER) else codec,
             sha256=sha256(stored).hexdigest(),
         )
-        try:
+        with _disk():
             self._data.seek(chunk.offset)
             self._data.write(stored)
             self._data.flush()
             self._journal.write(json.dumps(asdict(chunk)).encode() + b"\n")
             self._journal.flush()
-        except OSError as error:
-            raise _refused(error) from error
         self.chunks.append(chunk)
         return chunk
 
     def sync(self) -> None:
         """Return once data, journal and their folder are on the disk."""
-        try:
+        with _disk():
             for handle in (self._data, self._journal):
                 handle.flush()
                 os.fsync(handle.fileno())
             sync_folder(self.path.parent)
-        except OSError as error:
-            raise _refused(error) from error
 
     def _coder(self, name: str) -> Codec:
         if name not in self._decoders:
@@ -154,11 +159,13 @@ class PackedFile:
         return self._decoders[name]
 
     def _journalled(self) -> Iterator[Chunk]:
-        self._journal.seek(0)
-        if self._journal.readline() != self._head:
+        with _disk():
+            self._journal.seek(0)
+            head, *lines = self._journal.readlines() or [b""]
+        if head != self._head:
             return  # of an earlier file under the same number, or torn
         expected = 0
-        for line in self._journal:
+        for line in lines:
             try:
                 chunk = Chunk(**json.loads(line))
                 if chunk.offset != expected:
@@ -169,11 +176,12 @@ class PackedFile:
             yield chunk
 
     def _cut_off(self) -> None:
-        self._data.truncate(self.stored_bytes)
         lines = b"".join(json.dumps(asdict(c)).encode() + b"\n" for c in self.chunks)
-        self._journal.truncate(0)
-        self._journal.write(self._head + lines)
-        self._journal.flush()
+        with _disk():
+            self._data.truncate(self.stored_bytes)
+            self._journal.truncate(0)
+            self._journal.write(self._head + lines)
+            self._journal.flush()
 
 
 def journal_of(packed: Path) -> Path:
@@ -205,8 +213,12 @@ def unpack(chunks: Iterable[Chunk], read: Callable[[int], bytes]) -> Iterator[by
         yield decoded(chunk, read(chunk.stored_bytes), decoders)
 
 
-def _refused(error: OSError) -> SpoolError:
-    return SpoolError(
-        f"The spool disk did not take the data ({os.strerror(error.errno or 0)}); the scanner's file is untouched. "
-        "The relay goes on from the last good chunk once the disk is well."
-    )
+@contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SpoolError(
+            f"The spool disk did not take the data ({os.strerror(error.errno or 0)}); the scanner's file is untouched. "
+            "The relay goes on from the last good chunk once the disk is well."
+        ) from error

@@ -135,5 +135,34 @@ def test_a_disk_that_refuses_is_a_spool_error_and_the_chunk_does_not_count(packe
         assert again.chunks == packed.chunks
 
 
+@pytest.mark.parametrize("full", ["_data", "_journal"])
+def test_what_a_full_disk_left_in_the_buffers_does_not_replace_the_spool_error(packed, full):
+    def append():
+        with PackedFile(packed.path) as again:
+            list(again.replay())
+            getattr(again, full).close()
+            setattr(again, full, open("/dev/full", "r+b"))  # noqa: SIM115, PTH123 -- a real disk that is full
+            again.append(b"more", codec="zstd")
+
+    with pytest.raises(SpoolError, match="untouched"):
+        append()
+
+
+def test_a_disk_without_room_for_the_first_line_is_a_spool_error(tmp_path):
+    def begin():
+        with PackedFile(tmp_path / "a.packed") as opened:
+            opened._journal = open("/dev/full", "r+b")  # noqa: SIM115, PTH123 -- a real disk that is full
+            opened._journal.write(b"head")
+            list(opened.replay())
+
+    with pytest.raises(SpoolError, match="untouched"):
+        begin()
+
+
+def test_a_spool_that_cannot_be_written_to_is_a_spool_error(tmp_path):
+    with pytest.raises(SpoolError, match="untouched"), PackedFile(tmp_path / "gone" / "a.packed"):
+        pass
+
+
 def test_a_chunk_is_never_longer_than_a_small_box_can_hold():
     assert MAX_CHUNK_BYTES == 16 << 20
