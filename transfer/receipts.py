@@ -85,12 +85,13 @@ def check_receipt(document: bytes, *, public_key: str | None = None) -> dict[str
                 "relay's, or forged."
             )
         key.verify(_bytes(signed["signature"]), _canonical(said))
-        is_as_written = _written(signed) == document.rstrip(b"\r\n")
-    except (ValueError, KeyError, TypeError, RecursionError, InvalidSignature):
+        is_ours = (said.get("format"), said.get("version")) == (_FORMAT, _VERSION)
+        is_as_written = _written(signed) == document.rstrip(b"\r\n") and (not is_ours or _is_complete(said))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidSignature):
         is_as_written = False
     if not is_as_written:
         raise BadInput("This is no receipt of the relay, or it was changed after it was signed.")
-    if (said.get("format"), said.get("version")) != (_FORMAT, _VERSION):
+    if not is_ours:
         raise BadInput("This receipt is of a later version of the relay; check it with that.")
     return said
 
@@ -140,6 +141,15 @@ def _proved(name: str, proof: Proof, delivery: RawDelivery) -> dict[str, Any]:
     """Say what the archive showed, in whatever digest it has; of a part also what anybody can compare a file with."""
     parts = {part.name: {"size": part.size, "sha256": part.sha256} for part in delivery.parts}
     return {"digest": proof.digest, "how": proof.how} | parts.get(name.rpartition("/")[2], {})
+
+
+def _is_complete(said: Mapping[str, Any]) -> bool:
+    """Whether all is there that is shown and compared: whoever has a key can sign anything."""
+    texts = [said["destination"], said["place"], said["verified_at"], said["source"]["sha256"]]
+    parts = [file for file in said["files"].values() if "size" in file]
+    sizes = [said["source"]["size"], *(part["size"] for part in parts)]
+    are_digests = all(isinstance(part["sha256"], str) for part in parts)
+    return are_digests and all(type(size) is int for size in sizes) and all(str.isprintable(text) for text in texts)
 
 
 def _written(signed: Mapping[str, Any]) -> bytes:

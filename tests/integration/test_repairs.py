@@ -1,6 +1,7 @@
 """What the relay does by itself when an archive takes less than planned, or loses what it had proved to hold."""
 
 import hashlib
+import json
 from datetime import timedelta
 from functools import partial
 
@@ -120,6 +121,9 @@ def test_what_the_archive_altered_is_found_and_sent_again(relay, tmp_path, sandb
     said = asked_again(relay, "--oldest", "3")
     assert said.exit_code == 7
     assert "lost or altered 1 of" in said.stderr
+    shown = CliRunner().invoke(app, ["receipt", "1", "-c", str(relay.write())])
+    assert "since then the delivery is queued" in shown.stderr
+    assert json.loads(shown.stdout)["signature"], "what was proved then stays said"
     status = CliRunner().invoke(app, ["status", "-c", str(relay.write())])
     assert "CRITICAL central lost or altered" in " ".join(status.stdout.split())
     httpx.delete(f"{sandbox.url}/sandbox/log")

@@ -117,7 +117,11 @@ def receipts(connection: Connection, reference: str) -> list[Row]:
     digits = reference.removeprefix("d")
     number = int(digits) if digits.isdigit() and len(digits) <= _MAX_DIGITS else 0
     newest = select(func.max(r.id)).group_by(r.delivery_id)
-    query = select(r.delivery_id, d.destination, r.document).join(tables.delivery).where(r.id.in_(newest))
+    query = (
+        select(r.delivery_id, d.destination, d.capture_id, d.state, r.document)
+        .join(tables.delivery)
+        .where(r.id.in_(newest))
+    )
     meant = d.id == number if reference.startswith("d") else d.capture_id == number
     found = _rows(connection.execute(query.where(meant).order_by(d.id)).mappings().all())
     if not found:

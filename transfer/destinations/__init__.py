@@ -26,7 +26,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """One file as the archive lists it. ``md5`` is None where the archive does not say."""
+    """One file as the archive lists it. ``md5``, in lower case, is None where the archive does not say."""
 
     size: int
     md5: str | None

@@ -156,6 +156,8 @@ class Work:
             "holes": [{"part": d.part, "how": d.how, "ranges": d.ranges} for d in self._damages],
             "whole_measurements": whole_measurements(self.copy, lost),
         }
+        if taken := next((path for path in (target, holes) if path.exists()), None):
+            raise exists(taken)
         with disk(self.path), holes.open("x") as out:
             json.dump(document, out, indent=1)
         for start, end in lost:

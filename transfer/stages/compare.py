@@ -22,4 +22,4 @@ def is_listed(delivery: RawDelivery, *, archive: RawArchive, spool: Path) -> boo
 
 
 def _is_same(stored: Stored | None, body: Body) -> bool:
-    return stored is not None and stored.size == body.size and (stored.md5 or body.md5).lower() == body.md5
+    return stored is not None and stored.size == body.size and stored.md5 in {None, body.md5}

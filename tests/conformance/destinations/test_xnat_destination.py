@@ -102,6 +102,15 @@ def test_one_that_was_never_probed_must_give_every_byte_back(connect, place, san
     assert reads(sandbox) == 1
 
 
+def test_a_digest_in_capital_letters_is_the_same_digest(connect, place, tmp_path):
+    archive, body = connect(facts=PROBED), a_body()
+    archive.put(place, "f/x.bin", body)
+    catalog = next(path for path in (tmp_path / "archive").rglob("_catalog.xml") if body.md5 in path.read_text())
+    catalog.write_text(catalog.read_text().replace(body.md5, body.md5.upper()))
+    assert archive.listing(place) == {"f/x.bin": Stored(size=body.size, md5=body.md5)}
+    assert archive.prove(place, {"f/x.bin": body})
+
+
 def test_damage_after_storing_is_seen_by_a_fresh_proof_alone(connect, place, sandbox, tmp_path):
     archive, body = connect(facts=PROBED), a_body()
     for name in ("f/x.bin", "f/y.bin"):

@@ -94,6 +94,25 @@ def test_a_later_version_is_told(signer):
         check_receipt(json.dumps(signed, sort_keys=True, indent=1).encode())
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"source": {"size": "1", "sha256": "ab"}},
+        {"source": None},
+        {"destination": "\x1b[2Jcentral"},
+        {"place": 7},
+        {"files": []},
+        {"files": {"part-00001.bin": {"size": 1}}},
+    ],
+)
+def test_a_receipt_that_a_stranger_signed_is_shown_only_if_it_is_complete(receipt, signer, odd):
+    said = json.loads(receipt)["receipt"] | odd
+    signature = signer.sign(json.dumps(said, sort_keys=True, separators=(",", ":")).encode())
+    signed = {"receipt": said, "signature": signature, "public_key": signer.public_key}
+    with pytest.raises(BadInput, match="no receipt"):
+        check_receipt(json.dumps(signed, sort_keys=True, indent=1).encode())
+
+
 def test_a_receipt_signed_by_somebody_else_is_refused_where_the_key_is_known(receipt, signer, tmp_path):
     other = Signer(tmp_path / "other.pem")
     forged = write_receipt(DELIVERY, PROOFS, folder="0000007-abababababab", at=AT, signer=other)

@@ -13,6 +13,7 @@ from transfer.app.receipt_page import page
 from transfer.catalog import lists
 from transfer.config import load_config
 from transfer.receipts import Signer, check_receipt, compare, known_key
+from transfer.states import DeliveryState
 
 
 def receipt(  # noqa: PLR0913 -- a command line's options
@@ -63,7 +64,14 @@ def _of(reference: str, config: Path) -> bytes:
     if len(found) > 1:
         places = ", ".join(f"d{row['delivery_id']} ({row['destination']})" for row in found)
         raise BadInput(f"Several archives hold it, each with a receipt; name one: {places}.")
-    document: bytes = found[0]["document"]
+    (row,) = found
+    if row["state"] != DeliveryState.VERIFIED:
+        typer.echo(
+            f"This is what {row['destination']} proved then; since then the delivery is {row['state']}: see "
+            f"`kspace show {row['capture_id']}`.",
+            err=True,
+        )
+    document: bytes = row["document"]
     return document
 
 

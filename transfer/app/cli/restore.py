@@ -11,9 +11,9 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferSpeedColumn
 
 from kspace.errors import BadInput, KspaceError, NotFound
+from transfer.app.archived import ArchivedCapture, in_session
 from transfer.app.cli.options import DEFAULT_CONFIG, ConfigPath, console, open_box
 from transfer.app.custody import from_source, verified
-from transfer.app.lying import Lying, in_session
 from transfer.restore import AT_ONCE, restore_all
 from transfer.restore.work import HEADER, Wish
 
@@ -55,20 +55,22 @@ def restore(  # noqa: PLR0913 -- a command line's options
     box = open_box(config)
     if capture_id is not None and not (project or session or scan):
         copy = from_source(verified(box, capture_id), source)
-        lying = [Lying(destination=copy.destination, archive=copy.archive, place=copy.place, folder=copy.folder)]
-        wishes = [wished.of(lying[0], sha256=copy.sha256)]
+        found = [
+            ArchivedCapture(destination=copy.destination, archive=copy.archive, place=copy.place, folder=copy.folder)
+        ]
+        wishes = [wished.of(found[0], sha256=copy.sha256)]
     elif capture_id is None and project and session:
-        lying = in_session(box, project=project, session=session, scan=scan, source=source)
-        wishes = [wished.of(one) for one in lying if one.is_whole]
+        found = in_session(box, project=project, session=session, scan=scan, source=source)
+        wishes = [wished.of(one) for one in found if one.is_whole]
         _make_folder(target)
     else:
         raise BadInput("Name a capture by its number, or else a session by both --project and --session.")
-    for one in lying:
+    for one in found:
         if not one.is_whole:
             typer.echo(f"{one.folder}: its delivery to {one.destination} never ended; left out.", err=True)
-    code = _run(wishes, source=lying[0].destination, at_once=at_once)
+    code = _run(wishes, source=found[0].destination, at_once=at_once)
     box.close()
-    if code or len(wishes) < len(lying):
+    if code or len(wishes) < len(found):
         raise typer.Exit(code or NotFound.exit_code)
 
 
@@ -78,7 +80,7 @@ class _Wished:
     only: str | int | None
     keeps_damaged: bool
 
-    def of(self, one: Lying, sha256: str | None = None) -> Wish:
+    def of(self, one: ArchivedCapture, sha256: str | None = None) -> Wish:
         return Wish(
             archive=one.archive,
             place=one.place,

@@ -82,7 +82,7 @@ class XnatRaw:
         found: dict[str, Stored] = {}
         for row in self._client.rows(f"{place}/files"):
             name = row["URI"].partition("/files/")[2]
-            found[name] = Stored(size=int(row["Size"] or -1), md5=row.get("digest") or None)
+            found[name] = Stored(size=int(row["Size"] or -1), md5=(row.get("digest") or "").lower() or None)
         return found
 
     def put(self, place: str, name: str, body: Body, *, progress: Callable[[], None] = lambda: None) -> None:
@@ -139,7 +139,7 @@ class XnatRaw:
             if int(self._client.request("HEAD", path).headers.get("content-length", -1)) != body.size:
                 raise NotHeld(f"The archive holds {name} with another length; it is sent again.")
             if is_trusted and listed.md5 is not None:
-                if listed.md5.lower() != body.md5:
+                if listed.md5 != body.md5:
                     raise NotHeld(f"The archive holds other bytes under {name}; it is sent again.")
                 return Proof(digest=f"md5:{body.md5}", how="the archive's own MD5 over the stored file, and its length")
             if self._client.sha256(path) != body.sha256:

@@ -1,4 +1,4 @@
-"""What lies in an archive of a session, asked of the archive alone."""
+"""The captures that an archive holds of a session, asked of the archive alone."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from transfer.restore.copy import folders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lying:
-    """One capture as it lies in an archive, which alone was asked; ``is_whole``: its manifest, sent last, is there."""
+class ArchivedCapture:
+    """One capture as it lies in an archive; ``is_whole``: its manifest, which is sent last, is there."""
 
     destination: str
     archive: RawArchive
@@ -20,7 +20,7 @@ class Lying:
     is_whole: bool = True
 
 
-def in_session(box: Box, *, project: str, session: str, scan: str | None, source: str | None) -> list[Lying]:
+def in_session(box: Box, *, project: str, session: str, scan: str | None, source: str | None) -> list[ArchivedCapture]:
     """Return what one archive has of a session: the one called ``source``, else the first that has anything.
 
     The catalog is not asked: after the loss of the box the configuration is enough.
@@ -43,12 +43,14 @@ def in_session(box: Box, *, project: str, session: str, scan: str | None, source
     raise refused or NotFound(f"{where} has the session, but no raw data of the relay's in it.")
 
 
-def _found(name: str, archive: RawArchive, places: list[str]) -> list[Lying]:
-    found: dict[str, Lying] = {}
+def _found(name: str, archive: RawArchive, places: list[str]) -> list[ArchivedCapture]:
+    found: dict[str, ArchivedCapture] = {}
     for place in places:
         for folder, is_whole in folders(archive.listing(place)).items():
             if is_whole or folder not in found:  # one and the same capture may lie at two places, after a new link
-                found[folder] = Lying(destination=name, archive=archive, place=place, folder=folder, is_whole=is_whole)
+                found[folder] = ArchivedCapture(
+                    destination=name, archive=archive, place=place, folder=folder, is_whole=is_whole
+                )
     return list(found.values())
 
 

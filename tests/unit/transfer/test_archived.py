@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from kspace.errors import NotFound
-from transfer.app.lying import in_session
+from transfer.app.archived import in_session
 from transfer.destinations import Stored
 from transfer.destinations.errors import DestinationDown, Missing
 
