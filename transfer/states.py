@@ -88,5 +88,8 @@ STAGE_OF: Final[dict[tuple[Kind, State], str]] = {
 from DELIVERED if one of them turns out not to be held any more. A VERIFIED delivery is due when its turn comes to be
 proved again (`transfer.feeds.recheck`)."""
 
+LOST_CODES: Final[frozenset[str]] = frozenset({"lost", "spool_damaged"})
+"""Why a delivery is held whose bytes the relay cannot send any more."""
+
 KEEPING: Final[frozenset[str]] = frozenset({"pack", "send"})
 """The stages whose progress is not done again after a failure: chunks in the spool, parts in the archive."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from datetime import timedelta
 from functools import partial
 
@@ -190,7 +191,7 @@ def events(running, delivery_id):
         return connection.execute(query).scalars().all()
 
 
-def test_what_only_the_archive_had_and_lost_is_said_and_held(relay, tmp_path):
+def test_what_only_the_archive_had_and_lost_is_held_and_captured_anew(relay, tmp_path):
     raw = make(tmp_path / "scanner" / "one.dat", measurement(1))
     with relay.running() as running:
         story = delivered(running, raw)
@@ -206,6 +207,15 @@ def test_what_only_the_archive_had_and_lost_is_said_and_held(relay, tmp_path):
         assert "had the only one" in held()[0]["reason"]
         assert running.alerts()
         assert story["deliveries"][0]["receipt"]
+        again = tmp_path / "scanner" / "again.dat"
+        shutil.copy(raw.path, again)
+        wait_until(lambda: "again.dat" in running.stories(), within_s=20)
+        wait_until(lambda: running.stories()["again.dat"]["state"] == "retired", within_s=40, told=running.stories)
+        assert is_the_same(running, running.stories()["again.dat"], raw, tmp_path / "back.dat")
+        retried = CliRunner().invoke(app, ["retry", f"d{held()[0]['id']}", "-c", str(relay.write())])
+        assert retried.exit_code == 0
+        wait_until(lambda: is_proved(running, raw), within_s=20, told=running.stories)
+        assert not running.alerts(), "what was put back there is proved again"
 
 
 def test_the_oldest_proof_is_renewed_by_itself(relay, tmp_path):

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, exists, insert, or_, select, update
 
 from kspace.errors import FileVanished
 from kspace.records import SourceFile
 from transfer.catalog import tables
 from transfer.catalog.database import Database
 from transfer.catalog.notices import RELAY, clear_alert, note
-from transfer.states import CaptureState
+from transfer.states import LOST_CODES, CaptureState, DeliveryState
 
 
 def record_listing(  # noqa: PLR0913 -- the facts of one listing
@@ -53,9 +53,16 @@ def record_listing(  # noqa: PLR0913 -- the facts of one listing
 
 def find_twin(database: Database, sha256: str, capture_id: int) -> int | None:
     """Return another capture that holds the same bytes, in the spool or verified in an archive."""
-    c = tables.capture.c
-    # The manifest tells that it was packed; what was skipped or released since then holds nothing any more.
-    holds = and_(c.manifest.is_not(None), c.state.not_in([CaptureState.SKIPPED, CaptureState.RELEASED]))
+    c, d = tables.capture.c, tables.delivery.c
+    # The manifest tells that it was packed; what was skipped or released since then holds nothing any more. Nor does
+    # what an archive lost or the spool spoiled, unless another archive has it.
+    is_there = exists().where(d.capture_id == c.id, d.state == DeliveryState.VERIFIED)
+    is_lost = exists().where(d.capture_id == c.id, d.state == DeliveryState.HELD, d.held_code.in_(LOST_CODES))
+    holds = and_(
+        c.manifest.is_not(None),
+        c.state.not_in([CaptureState.SKIPPED, CaptureState.RELEASED]),
+        or_(is_there, and_(~is_lost, c.state != CaptureState.RETIRED)),
+    )
     query = select(c.id).where(c.sha256 == sha256, c.id != capture_id, holds).order_by(c.id).limit(1)
     with database.read() as connection:
         found: int | None = connection.execute(query).scalar()

@@ -63,8 +63,7 @@ def _(result: Settled, connection: Connection, row: RowMapping, at: datetime) ->
 @save.register
 def _(result: Changed, connection: Connection, row: RowMapping, at: datetime) -> Columns:
     f = tables.source_file.c
-    if row["sha256"] is not None:
-        _wake_twins(connection, row, at)
+    wake_twins(connection, row["id"], at)
     scanner = connection.execute(
         update(tables.source_file)
         .where(f.id == row["source_file_id"])
@@ -133,8 +132,17 @@ def _begin(connection: Connection, row: RowMapping, study_id: int, new: NewDeliv
         "machine": row["machine"],
         "lane": f"{new.destination}/{study_id}",
         "priority": row["priority"],
+        "doubted": _doubted(connection, row["sha256"], new.destination),
     }
     return int(connection.execute(insert(tables.delivery).values(**values, **first).returning(d.id)).scalar_one())
+
+
+def _doubted(connection: Connection, sha256: str, destination: str) -> list[str] | None:
+    """Return what of the same bytes the archive was seen to have lost or altered: its list may still show it whole."""
+    d, c = tables.delivery.c, tables.capture.c
+    of_same = select(d.doubted).join(tables.capture, c.id == d.capture_id)
+    found = connection.execute(of_same.where(c.sha256 == sha256, d.destination == destination)).scalars()
+    return sorted({name for names in found for name in names or ()}) or None
 
 
 @save.register
@@ -289,14 +297,15 @@ def unend(connection: Connection, capture_id: int, at: datetime) -> None:
         )
 
 
-def _wake_twins(connection: Connection, row: RowMapping, at: datetime) -> None:
+def wake_twins(connection: Connection, capture_id: int, at: datetime) -> None:
     """Let captures of the same bytes that still lie on a share go on by themselves: the one that held for them lost it.
 
     SKIPPED with a digest is a twin, for what nobody wants is never read in full.
     """
     c, f = tables.capture.c, tables.source_file.c
     there = select(f.id).where(f.gone_at.is_(None))
-    twins = (c.sha256 == row["sha256"]) & (c.state == CaptureState.SKIPPED) & c.source_file_id.in_(there)
+    lost = select(c.sha256).where(c.id == capture_id).scalar_subquery()
+    twins = (c.sha256 == lost) & (c.state == CaptureState.SKIPPED) & c.source_file_id.in_(there)
     for twin in connection.execute(select(c.id).where(twins)).scalars().all():
         look_again(connection, twin, why="the capture of the same bytes lost them", at=at)
 

@@ -19,9 +19,9 @@ from transfer.catalog import tables
 from transfer.catalog.database import Database
 from transfer.catalog.loading import load_capture, load_delivery
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
-from transfer.catalog.saving import save, unend
+from transfer.catalog.saving import save, unend, wake_twins
 from transfer.records import Done, Held, Later, Outcome, Record, SendAgain
-from transfer.states import STAGE_OF, TRANSITIONS, CaptureState, DeliveryState, Kind
+from transfer.states import LOST_CODES, STAGE_OF, TRANSITIONS, CaptureState, DeliveryState, Kind
 
 LEASE_S = 120.0
 MAX_ATTEMPTS = 10
@@ -278,6 +278,8 @@ class Store:
         if row["state"] == DeliveryState.VERIFIED:
             unend(connection, row["capture_id"], now)
         self._move(connection, table, row, held, columns, now, detail=reason)
+        if table is tables.delivery and code in LOST_CODES and row["capture_id"] is not None:
+            wake_twins(connection, row["capture_id"], now)
         severity = "critical" if code == "lost" else "warning"
         raise_alert(connection, key=f"{table.name}:{row['id']}", severity=severity, text=reason, at=now)
 

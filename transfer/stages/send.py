@@ -65,7 +65,11 @@ def send(  # noqa: PLR0913 -- the ports
         if name in there:
             continue
         if capture.state is CaptureState.RETIRED and _is_part(name) and not (spool / capture.spooled).exists():
-            return Held(_LOST.format(destination=delivery.destination), "lost")
+            try:
+                archive.prove(place, {name: body}, afresh=True)  # somebody may have put it back there
+            except NotHeld:
+                return Held(_LOST.format(destination=delivery.destination), "lost")
+            continue
         try:
             archive.put(place, name, body, progress=progress)
         except TooLarge:
@@ -91,7 +95,8 @@ def _demand_project(delivery: RawDelivery, match: Match, routes: Sequence[Route]
 _LOST = (
     "{destination} does not hold all of this capture any more (lost or altered there after the receipt), and the "
     "spool was freed since. What `kspace show` names as verified elsewhere is whole; without such a copy {destination} "
-    "had the only one: ask for its backup, and look whether the scanner still has the file."
+    "had the only one: ask for its backup, then retry; and look whether the scanner still has the file: exported once "
+    "more, it is captured anew."
 )
 
 

@@ -12,7 +12,7 @@ from transfer.catalog import lists, tables
 from transfer.catalog.inventory import find_twin
 from transfer.catalog.store import MAX_FAILURES
 from transfer.feeds.sweep import sweep
-from transfer.records import Changed, Done, Later, PackedUp, Settled, Twin, Verified
+from transfer.records import Changed, Done, Held, Later, PackedUp, Settled, Twin, Verified
 from transfer.selection import Choice, Step
 from transfer.states import CaptureState, DeliveryState
 
@@ -67,6 +67,21 @@ def test_a_capture_that_lost_its_packed_file_holds_nothing_for_a_twin(twins, sto
     store.commit(claim, Done(Changed(FILES[0], "The packed file in the spool is damaged.")))
     assert find_twin(database, PACKED.sha256, 2) is None
     assert row_of(database, 2)["state"] == CaptureState.FOUND, "the twin goes on by itself"
+
+
+@pytest.mark.parametrize(("state", "code"), [(CaptureState.RETIRED, "lost"), (CaptureState.PLANNED, "spool_damaged")])
+def test_what_neither_spool_nor_archive_has_any_more_holds_nothing_for_a_twin(
+    twins, store, database, clock, *, state, code
+):
+    put(database, 1, state=state)
+    put_delivery(database, clock.now(), state=DeliveryState.QUEUED, doubted=["f/part-00001.bin"])
+    claim = store.claim("delivery")
+    assert (find_twin(database, PACKED.sha256, 2) is None) == (state is CaptureState.RETIRED)
+    store.commit(claim, Held("gone", code))
+    assert find_twin(database, PACKED.sha256, 2) is None
+    assert row_of(database, 2)["state"] == CaptureState.FOUND, "its own file is looked at again"
+    put_delivery(database, clock.now(), state=DeliveryState.VERIFIED, destination="y")
+    assert find_twin(database, PACKED.sha256, 2) == 1, "another archive has it"
 
 
 def test_a_twin_whose_own_file_is_gone_is_left_as_it_is(twins, store, database, list_files):
