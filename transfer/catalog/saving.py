@@ -331,7 +331,8 @@ def _set_measurements(connection: Connection, capture_id: int, measurements: tup
 
 def _set_parts(connection: Connection, delivery_id: int, parts: tuple[Part, ...]) -> None:
     connection.execute(delete(tables.part).where(tables.part.c.delivery_id == delivery_id))
-    connection.execute(insert(tables.part), [{"delivery_id": delivery_id, **asdict(part)} for part in parts])
+    if parts:  # an empty file has none, and no rows would be taken for one of defaults
+        connection.execute(insert(tables.part), [{"delivery_id": delivery_id, **asdict(part)} for part in parts])
 
 
 def _set_choices(

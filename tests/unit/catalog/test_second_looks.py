@@ -12,7 +12,7 @@ from transfer.catalog import lists, tables
 from transfer.catalog.inventory import find_twin
 from transfer.catalog.store import MAX_FAILURES
 from transfer.feeds.sweep import sweep
-from transfer.records import Changed, Done, Held, Later, PackedUp, Settled, Twin, Verified
+from transfer.records import Changed, CutAgain, Done, Held, Later, PackedUp, Settled, Twin, Verified
 from transfer.selection import Choice, Step
 from transfer.states import CaptureState, DeliveryState
 
@@ -82,6 +82,14 @@ def test_what_neither_spool_nor_archive_has_any_more_holds_nothing_for_a_twin(
     assert row_of(database, 2)["state"] == CaptureState.FOUND, "its own file is looked at again"
     put_delivery(database, clock.now(), state=DeliveryState.VERIFIED, destination="y")
     assert find_twin(database, PACKED.sha256, 2) == 1, "another archive has it"
+
+
+def test_an_empty_file_that_a_person_wants_as_it_is_has_no_parts(twins, store, database, clock):
+    put_delivery(database, clock.now(), state=DeliveryState.QUEUED)
+    claim = store.claim("delivery")
+    assert store.commit(claim, Done(CutAgain((), 70_000)))
+    with database.read() as connection:
+        assert connection.execute(select(tables.part)).first() is None
 
 
 def test_a_twin_whose_own_file_is_gone_is_left_as_it_is(twins, store, database, list_files):
