@@ -147,7 +147,7 @@ def _doubted(connection: Connection, sha256: str, destination: str) -> list[str]
 
 @save.register
 def _(result: Retired, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
-    return {"reason": "Verified in every archive; the spool is freed."}
+    return {"reason": "Every archive proved to hold it; then the spool was freed."}
 
 
 @save.register
