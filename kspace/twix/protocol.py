@@ -1,9 +1,8 @@
 """The protocol as the scanner writes it down: the ASCCONV block of a TWIX header's text Phoenix and of an image."""
 
-import re
 from hashlib import sha256
 
-_BLOCK = re.compile(rb"### ASCCONV BEGIN[^\n]*\n(.*?)\n?### ASCCONV END", re.DOTALL)
+_BEGIN, _END = b"### ASCCONV BEGIN", b"### ASCCONV END"
 _DIGITS = 16
 
 
@@ -13,8 +12,10 @@ def protocol_digest(text: bytes) -> str | None:
     Raw data and image hold the same lines (measured on VB19A), but for the doubled quotes of a text inside a text and
     the ends of lines. Phoenix holds the sequence's own block before it.
     """
-    blocks = _BLOCK.findall(text)
-    if not blocks:
+    end = text.rfind(_END)
+    begin = text.rfind(_BEGIN, 0, max(end, 0))
+    start = text.find(b"\n", begin, end) + 1
+    if begin < 0 or not start:
         return None
-    lines = (line.strip() for line in blocks[-1].replace(b'""', b'"').replace(b"\r", b"").split(b"\n"))
-    return sha256(b"\n".join(lines)).hexdigest()[:_DIGITS]
+    block = text[start:end].removesuffix(b"\n").replace(b'""', b'"').replace(b"\r", b"")
+    return sha256(b"\n".join(line.strip() for line in block.split(b"\n"))).hexdigest()[:_DIGITS]

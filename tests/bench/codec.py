@@ -1,4 +1,4 @@
-"""How small and how fast the TWIX-aware codec is beside zstd: ``KSPACE_TEST_DATA=… python tests/bench/codec.py``.
+"""How small and how fast the TWIX-aware codec is beside zstd: ``KSPACE_TEST_DATA=… python -m tests.bench.codec``.
 
 Sizes: the measurement data of every whole real file (everything behind the last header), each alone. Speed: practice
 readouts in chunks of 16 MiB, CPU seconds of one core, the least of several alternating runs.

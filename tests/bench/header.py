@@ -1,4 +1,4 @@
-"""How long reading a header takes, and in how much memory: ``KSPACE_TEST_DATA=… python tests/bench/header.py``.
+"""How long reading a header takes, and in how much memory: ``KSPACE_TEST_DATA=… python -m tests.bench.header``.
 
 Every real sample file, each in a process of its own that imports nothing else, from a warm page cache; the least of 20
 readings, and the process's peak memory, of which the interpreter alone takes the first figure.
