@@ -9,6 +9,7 @@ import select
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Iterator, Mapping
 
 from dicom.commands import Command
@@ -41,16 +42,18 @@ class Association:
         self._begin = self._end = 0
         self._left_in_pdu = 0
         self._peer_takes = 0
+        self._until: float | None = None
         self.syntaxes: Mapping[int, str] = {}
         """The transfer syntax of each accepted context."""
 
-    def request(self) -> AssociateRequest:
-        """Return what the peer asks for.
+    def request(self, *, within_s: float) -> AssociateRequest:
+        """Return what the peer asks for; the whole of it must be here in time, however it trickles in.
 
         Raises:
-            AssociationEnded: it hung up.
+            AssociationEnded: it hung up, or took too long.
             BrokenProtocol: it asks for nothing that can be understood.
         """
+        self._until = time.monotonic() + within_s
         kind, length = self._header()
         if kind != PduType.ASSOCIATE_RQ or length > _MAX_REQUEST_BYTES:
             raise BrokenProtocol("A connection began with something else than a request for an association.")
@@ -61,6 +64,7 @@ class Association:
 
         From now on the peer may be silent for ``idle_s`` seconds.
         """
+        self._until = None
         self._socket.settimeout(idle_s)
         self.syntaxes = {number: answer for number, answer in answers.items() if isinstance(answer, str)}
         self._peer_takes = request.max_pdu_bytes
@@ -161,6 +165,8 @@ class Association:
 
     def _fill(self) -> None:
         try:
+            if self._until is not None:
+                self._socket.settimeout(max(self._until - time.monotonic(), 0.001))
             self._begin, self._end = 0, self._socket.recv_into(self._buffer)
         except OSError as error:
             raise AssociationEnded("The connection broke, or was silent for too long.") from error

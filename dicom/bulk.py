@@ -11,7 +11,14 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-_BULK = ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "SpectroscopyData")
+_BULK = (
+    "PixelData",
+    "FloatPixelData",
+    "DoubleFloatPixelData",
+    "SpectroscopyData",
+    "EncapsulatedDocument",
+    0x7FE11010,  # Siemens' own spectra and raw data: creator SIEMENS CSA NON-IMAGE
+)
 _DEFER_BYTES = 1 << 20
 """Larger values are read block by block, so that memory stays flat for an object of any size."""
 _BLOCK = 1 << 20
@@ -52,7 +59,7 @@ def bulk_of(source: Path | BinaryIO) -> Bulk:
     return Bulk(str(dataset.SOPInstanceUID), str(dataset.SeriesInstanceUID), number, digest.hexdigest())
 
 
-def _blocks(handle: BinaryIO, dataset: FileDataset, keyword: str) -> Iterator[bytes]:
+def _blocks(handle: BinaryIO, dataset: FileDataset, keyword: str | int) -> Iterator[bytes]:
     element: Any = dataset.get_item(keyword, keep_deferred=True)
     if not isinstance(element, RawDataElement) or element.value is not None:
         if isinstance(element.value, bytes):

@@ -165,8 +165,10 @@ def _series(dataset: Dataset, uids: dict[str, str]) -> Series:
 
 
 def _integer(dataset: Dataset, keyword: str) -> int | None:
+    """Return an integer string (PS3.5 6.2: 32 bits), None where it is none: a catalog holds no larger one."""
     text = _text(dataset, keyword)
-    return int(text) if text and re.fullmatch(r"[+-]?\d{1,12}", text) else None
+    number = int(text) if text and re.fullmatch(r"[+-]?\d{1,12}", text) else None
+    return number if number is not None and -(1 << 31) <= number < 1 << 31 else None
 
 
 def _text(dataset: Dataset, keyword: str) -> str | None:

@@ -214,7 +214,7 @@ class Listener:
                 self._threads.pop(threading.current_thread(), None)
 
     def _converse(self, association: Association, peer: str) -> None:
-        request = association.request()
+        request = association.request(within_s=_GREETING_S)
         refusal = self._refusal(request, peer)
         if refusal is None and not self._seats.acquire(blocking=False):
             refusal = _TOO_MANY

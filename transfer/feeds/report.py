@@ -17,9 +17,10 @@ def report(*, listeners: Sequence[ListenerSettings], database: Database, clock: 
     away: dict[str, str] = {}
     """Consoles that did not take one report now: they are not waited for again with the next."""
     for commitment in due_requests(database, machine=machine, at=clock.now()):
-        settings = next((s for s in listeners if s.ae_title == commitment.called_ae), listeners[0])
+        asked = [s for s in listeners if s.ae_title == commitment.called_ae] or listeners
+        settings, here = asked[0], all(s.commits_here for s in asked)
         is_late = clock.now() >= commitment.requested_at + timedelta(seconds=settings.commit_within_s)
-        found = judge(database, commitment, here=settings.commits_here, is_late=is_late)
+        found = judge(database, commitment, here=here, is_late=is_late)
         problem = away.get(commitment.calling_ae)
         if found is None or problem is not None:
             look_again(database, commitment, at=clock.now(), problem=problem if found else None)

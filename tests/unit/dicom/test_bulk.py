@@ -68,3 +68,19 @@ def test_memory_stays_flat(image):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4 << 20
+
+
+@pytest.mark.parametrize(("tag", "vr"), [("EncapsulatedDocument", "OB"), (0x7FE11010, "OB")])
+def test_what_has_no_pixels_is_told_apart_by_what_it_has(image, tag, vr):
+    def digest(content):
+        dataset = pydicom.dcmread(image)
+        del dataset.PixelData
+        dataset.add_new(tag, vr, content)
+        if tag != "EncapsulatedDocument":
+            dataset.add_new(0x7FE10010, "LO", "SIEMENS CSA NON-IMAGE")
+        dataset.save_as(path := image.with_suffix(".other"))
+        return bulk_of(path).digest
+
+    whole = bytes(range(200)) * 10
+    assert digest(whole) == sha256(whole).hexdigest()
+    assert digest(whole[:-2]) != digest(whole)

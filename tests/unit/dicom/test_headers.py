@@ -229,3 +229,10 @@ def test_hints_are_read_as_xnat_reads_them(comments, hints):
 def test_missing_file_is_no_dicom():
     with pytest.raises(NotDicom):
         describe(Path("no-such-file"))
+
+
+@pytest.mark.parametrize(("said", "number"), [("2147483647", 2147483647), ("2147483648", None), ("-99999999999", None)])
+def test_a_number_that_no_integer_string_may_hold_is_none(tmp_path, spec, said, number):
+    dataset = pydicom.dcmread(write_session(tmp_path, spec())[0])
+    dataset.add_new("SeriesNumber", "LO", said)
+    assert describe(dataset)[1].number == number
