@@ -55,6 +55,8 @@ def _is_over(running: Running) -> bool:
     held = running.deliveries(kind="raw", to="central")
     return (
         {states.get(path) for path in ended} == {"retired"}
+        and {states.get(path) for path in ("imageless.dat", "stranger.dat")} == {"packed"}
+        and states.get("unwanted.dat") == "skipped"
         and any(d["state"] == "held" for d in held)
         and states.get("vanished.dat") == "held"
     )
