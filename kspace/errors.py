@@ -116,3 +116,5 @@ class DestinationError(KspaceError):
 
     code = "destination"
     exit_code = 7
+    of_project: ClassVar[bool] = False
+    """True where the pause is for what goes to the same project there, and for nothing else."""

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Table, literal, select, update
 
 from kspace.clock import Clock
 from kspace.errors import BadInput, NotFound
@@ -35,7 +35,7 @@ def retry(database: Database, reference: str, *, actor: str, clock: Clock, as_is
         # Whoever says "retry" has seen to the cause, and not of this one alone.
         for what, until_at in connection.execute(tables.pause.delete().returning(*_PAUSE)).all():
             clear_alert(connection, key=f"pause:{what}", at=now)
-            _wake(connection, what.removeprefix("destination:"), until_at, at=now)
+            _wake(connection, what, until_at, at=now)
     return moved
 
 
@@ -104,10 +104,11 @@ def _demand_known_loss(connection: Connection, reference: str) -> None:
 _PAUSE = (tables.pause.c.what, tables.pause.c.until_at)
 
 
-def _wake(connection: Connection, destination: str, until_at: datetime, *, at: datetime) -> None:
-    """Make due what met the trouble of a destination and waits for the end of its pause."""
+def _wake(connection: Connection, what: str, until_at: datetime, *, at: datetime) -> None:
+    """Make due what met the trouble of a destination, or of a project there, and waits for the end of its pause."""
     d = tables.delivery.c
-    waits = (d.destination == destination) & (d.due_at > at) & (d.due_at <= until_at)
+    names = (literal("destination:") + d.destination, literal("project:") + d.destination + "/" + d.project)
+    waits = literal(what).in_(names) & (d.due_at > at) & (d.due_at <= until_at)
     connection.execute(update(tables.delivery).where(waits).values(due_at=at))
 
 

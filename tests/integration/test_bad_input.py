@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.integration.relay import (
@@ -187,6 +188,23 @@ def test_a_wrong_password_stops_its_archive_alone_until_it_is_put_right(tmp_path
             (tmp_path / "locked-password").write_text("secret\n")
             retry(running.box.database, f"d{waiting['id']}", actor="a person", clock=running.box.clock)
             wait_until(lambda: _is_verified(running, "locked"), within_s=30, told=_is_told(running))
+            wait_until(lambda: not running.alerts(), within_s=10)
+
+
+def test_a_missing_right_is_waited_for_and_needs_no_retry(tmp_path: Path) -> None:
+    with Sandbox(tmp_path / "a", SandboxSettings()) as archive:
+        relay = Relay(folder=tmp_path, urls={"central": archive.url})
+        raw = _one_file_to(tmp_path, relay)
+        denied = {"refuse": 1.0, "refuse_status": 403, "only": "(PUT|POST) .*"}
+        httpx.put(f"{archive.url}/sandbox/faults", json=denied).raise_for_status()
+        with relay.running() as running:
+            assert send(raw.images, running.port) == []
+            wait_until(lambda: any("403" in text for text in running.alerts()), within_s=30, told=_is_told(running))
+            waiting = _of(running, "central", "dicom")
+            assert waiting["state"] == "queued"
+            _assert_sentence(waiting["reason"], "central", "does not let relay", "tries again by itself", "member role")
+            httpx.put(f"{archive.url}/sandbox/faults", json={}).raise_for_status()
+            wait_until(lambda: _is_verified(running, "central"), within_s=30, told=_is_told(running))
             wait_until(lambda: not running.alerts(), within_s=10)
 
 

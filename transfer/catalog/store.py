@@ -14,7 +14,7 @@ from sqlalchemy import Connection, RowMapping, Table, and_, exists, literal, or_
 from sqlalchemy.exc import IntegrityError
 
 from kspace.clock import Clock
-from kspace.errors import KspaceError, Retry
+from kspace.errors import DestinationError, KspaceError, Retry
 from transfer.catalog import tables
 from transfer.catalog.database import Database
 from transfer.catalog.loading import load_capture, load_delivery
@@ -212,8 +212,9 @@ class Store:
     def _paused(self, table: Table, now: datetime) -> Any:  # noqa: ANN401 -- an SQL expression
         p = tables.pause.c
         if table is tables.delivery:
-            what = literal("destination:") + table.c.destination
-            return exists().where(p.what == what, p.until_at > now)
+            destination, project = table.c.destination, table.c.project
+            whole, part = literal("destination:") + destination, literal("project:") + destination + "/" + project
+            return exists().where(p.what.in_([whole, part]), p.until_at > now)
         f = tables.source_file.c
         of_source = exists().where(
             f.id == table.c.source_file_id, p.what == literal("source:") + f.source, p.until_at > now
@@ -320,11 +321,14 @@ def _held_by(table: Table, claim: Claim) -> Any:  # noqa: ANN401 -- an SQL expre
 def _culprit(error: KspaceError, claim: Claim, row: RowMapping, machine: str) -> str:
     if error.code.startswith("spool"):
         return f"spool:{machine}"
-    return f"source:{claim.record.source}" if claim.kind is Kind.CAPTURE else f"destination:{row['destination']}"  # type: ignore[union-attr]
+    if claim.kind is Kind.CAPTURE:
+        return f"source:{claim.record.source}"  # type: ignore[union-attr]
+    whole, part = _relied_on(claim, row, machine)
+    return part if isinstance(error, DestinationError) and error.of_project else whole
 
 
 def _relied_on(claim: Claim, row: RowMapping, machine: str) -> list[str]:
     if claim.kind is not Kind.CAPTURE:
-        return [f"destination:{row['destination']}"]
+        return [f"destination:{row['destination']}", f"project:{row['destination']}/{row['project']}"]
     spool = [f"spool:{machine}"] if claim.stage == "pack" else []
     return [f"source:{claim.record.source}", *spool] if claim.stage in {"settle", "pack"} else []  # type: ignore[union-attr]

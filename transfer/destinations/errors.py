@@ -28,10 +28,11 @@ class Unauthorized(DestinationError):
 
 
 class Forbidden(DestinationError):
-    """The relay's account may not do this there."""
+    """The relay's account may not do this there: what goes to the same project waits until it may."""
 
     code = "forbidden"
-    retry = Retry.PERSON
+    pauses = True
+    of_project = True
 
 
 class Missing(DestinationError):

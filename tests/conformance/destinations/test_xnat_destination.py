@@ -157,7 +157,7 @@ def test_a_line_that_breaks_once_on_a_read_is_no_outage(connect, place, play):
 def test_a_reader_is_told_that_it_may_not_write_before_anything_is_sent(connect, session, sandbox):
     with pytest.raises(Forbidden, match="member role") as caught:
         connect("reader", "reader").open_place(project="P", experiment=session, series_uid=_SERIES)
-    assert caught.value.retry is Retry.PERSON
+    assert (caught.value.retry, caught.value.of_project) == (Retry.LATER, True)
 
 
 def test_a_body_that_a_proxy_refuses_is_too_large(connect, place, play):

@@ -11,6 +11,7 @@ from transfer import operations
 from transfer.catalog import lists, tables
 from transfer.catalog.inventory import find_twin
 from transfer.catalog.store import MAX_FAILURES
+from transfer.destinations.errors import Forbidden
 from transfer.feeds.sweep import sweep
 from transfer.records import Changed, CutAgain, Done, Held, Later, PackedUp, Settled, Twin, Verified
 from transfer.selection import Choice, Step
@@ -172,6 +173,22 @@ def test_a_retry_wakes_everything_that_met_the_same_trouble(store, database, clo
     assert store.claim("delivery") is None
     operations.retry(database, "d1", actor="ann", clock=clock)
     assert [store.claim("delivery").id, store.claim("delivery").id] == [1, 2]
+
+
+def test_a_missing_right_keeps_its_project_waiting_and_nothing_else(store, database, clock, list_files):
+    list_files(*FILES, SourceFile(path="c.dat", size=10, mtime_ns=1))
+    for capture, destination, project in ((1, "x", "P"), (1, "y", "P"), (2, "x", "Q"), (3, "x", "P")):
+        put_delivery(database, clock.now(), capture_id=capture, destination=destination, project=project)
+    denied = store.claim("delivery", row_id=1)
+    store.fail(denied, Forbidden("403"))
+    others = [store.claim("delivery"), store.claim("delivery")]
+    assert [one.id for one in others] == [2, 3], "the fourth goes to the same project at the same destination"
+    assert store.claim("delivery") is None
+    clock.sleep(3600)
+    again = store.claim("delivery", row_id=4)
+    store.commit(again, Done(Verified(b"{}")))
+    with database.read() as connection:
+        assert lists.alerts(connection) == []
 
 
 def test_images_and_raw_data_of_one_study_never_go_to_one_archive_at_the_same_time(store, database, clock, list_files):

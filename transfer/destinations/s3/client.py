@@ -37,6 +37,7 @@ _TELLS = {
 """What a server always says in answer to an operation. A proxy's page does not, and would pass for an empty list."""
 _SAFE = "The data are safe in the spool."
 _WAITS = "Everything for it waits, nothing is lost, and the relay tries again by itself."
+_PROJECT = "What goes to this project waits in the spool, and the relay tries again by itself."
 _KEYS = "refuses the access key ({code}). {waits} Put the right keys in their files."
 _REGION = "is at another address or region ({code}). {safe} See endpoint, region and path_style, then retry."
 _AGAIN = "got other bytes than were sent ({code}); the relay looks and tries again."
@@ -49,7 +50,7 @@ _EXPLAINED: dict[str, tuple[type[DestinationError], str]] = {
     "NoSuchBucket": (Missing, "has no such bucket. {safe} Create it or name another, then retry."),
     **dict.fromkeys(
         ("AccessDenied", "AllAccessDisabled", "403"),
-        (Forbidden, "does not let this access key do this ({code}). {safe} Give it the rights, then retry."),
+        (Forbidden, "does not let this access key do this ({code}). {project} Give it the rights."),
     ),
     **dict.fromkeys(("PermanentRedirect", "AuthorizationHeaderMalformed", "301", "307"), (Refused, _REGION)),
     **dict.fromkeys(("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch"), (DestinationError, _AGAIN)),
@@ -235,7 +236,9 @@ class S3Client:
             kind, what = DestinationError, "failed ({code}); the relay looks and tries again."
         if kind is Unauthorized and self._keys.were_replaced():
             kind, what = DestinationDown, "refused an access key that was replaced just now. {waits}"
-        return kind(f"Destination {self._settings.name} {what.format(code=code, safe=_SAFE, waits=_WAITS)}")
+        return kind(
+            f"Destination {self._settings.name} {what.format(code=code, safe=_SAFE, waits=_WAITS, project=_PROJECT)}"
+        )
 
     def _down(self, how: str) -> DestinationDown:
         return DestinationDown(f"Destination {self._settings.name} does not answer as it should ({how}). {_WAITS}")

@@ -29,13 +29,14 @@ _NOT_NOW = frozenset({408, 429, 502, 503, 504})
 """Words of a proxy or a busy server: what was asked may still be done behind it, so nothing is assumed."""
 _EXPLAINED: dict[int, tuple[type[DestinationError], str]] = {
     401: (Unauthorized, "refuses the credentials of {user} (401). {waits} Put the right password in its file."),
-    403: (Forbidden, "does not let {user} do this (403). {safe} Give it the member role in the project, then retry."),
+    403: (Forbidden, "does not let {user} do this (403). {project} Give it the member role there."),
     404: (Missing, "has no such project, session or scan, or hides it from {user} (404). {safe} Open it, then retry."),
     413: (TooLarge, "or a proxy before it refuses bodies of this size (413). {safe} Raise its limit, then retry."),
     507: (Full, "has no room left (507). {waits} Make room there."),
 }
 _SAFE = "The data are safe in the spool."
 _WAITS = "Everything for it waits, nothing is lost, and the relay tries again by itself."
+_PROJECT = "What goes to this project waits in the spool, and the relay tries again by itself."
 
 
 class XnatSettings(Reach):
@@ -240,7 +241,9 @@ class XnatClient:
             return self._down(how)
         if status in _EXPLAINED:
             kind, what = _EXPLAINED[status]
-            return kind(f"{self._name} {what.format(user=self._settings.user, safe=_SAFE, waits=_WAITS)}")
+            return kind(
+                f"{self._name} {what.format(user=self._settings.user, safe=_SAFE, waits=_WAITS, project=_PROJECT)}"
+            )
         # What the server says may name somebody, so only the status is told on.
         if status >= httpx.codes.INTERNAL_SERVER_ERROR:
             return DestinationError(f"{self._name} failed (status {status}); the relay looks and tries again.")
