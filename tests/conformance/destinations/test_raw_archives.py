@@ -106,7 +106,7 @@ def test_a_broken_line_leaves_nothing_that_passes_for_the_file(ward, data, how):
 def test_who_may_not_write_is_told_before_anything_is_sent(ward):
     with pytest.raises(Forbidden) as caught:
         ward.stranger().open_place(project="P", experiment=ward.session, series_uid=None)
-    assert caught.value.retry is Retry.PERSON
+    assert (caught.value.retry, caught.value.pauses, caught.value.of_project) == (Retry.LATER, True, True)
 
 
 def test_wrong_credentials_pause_for_long_and_are_not_shown(ward):
