@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 DAY = 24 * 3600 * 400
 """Ticks of a day: the clock starts anew at midnight, so two ticks are compared modulo this."""
 _TIME = re.compile(r"(?:\d{8})?(\d\d)(\d\d)(\d\d)\.(\d{1,6})(?:[+-]\d{4})?")
@@ -49,5 +51,14 @@ class Span:
 
 
 def span_of(ticks: Sequence[int]) -> Span | None:
-    """Return the span of readouts in file order, None where there is none."""
-    return Span(ticks[0], ticks[-1]) if ticks else None
+    """Return the span of readouts in file order, None where there are none, or where the clock was set meanwhile.
+
+    The clock may fall once, at midnight. Any other fall means that somebody set it: first and last readout then say
+    nothing of what lies between them, and could span a whole day.
+    """
+    if not ticks:
+        return None
+    found = np.asarray(ticks, dtype=np.int64)
+    falls = np.flatnonzero(found[1:] < found[:-1])
+    at_midnight = len(falls) == 1 and found[falls[0]] - found[falls[0] + 1] > DAY // 2 and found[-1] < found[0]
+    return Span(ticks[0], ticks[-1]) if not len(falls) or at_midnight else None

@@ -8,7 +8,8 @@ from kspace.clock import Clock
 from kspace.errors import SpoolDamaged
 from kspace.manifest import read_manifest
 from kspace.records import Measurement
-from transfer.records import Capture, Changed, Done, Later, NewDelivery, Outcome, Planned, Released
+from transfer.catalog.matching import BY_HAND
+from transfer.records import Capture, Changed, Done, Held, Later, NewDelivery, Outcome, Planned, Released
 from transfer.selection import Choice, Rule, choose_delivery
 from transfer.stages.cutting import cut_parts
 
@@ -42,6 +43,8 @@ def plan(  # noqa: PLR0913 -- the ports and what the plan depends on
         for _, project in targets
     ]
     wanted = [target for target, choice in zip(targets, choices, strict=True) if choice.is_wanted]
+    if not wanted and capture.match.certainty == BY_HAND:
+        return Held(f"A person linked this file, and {_why(choices)} {_BY_HAND_HELP}", "unwanted_link")
     if not wanted:
         return _unwanted(choices, since=capture.since_at, now=clock.now(), after_s=release_after_s)
     chunks = read_manifest(capture.manifest).chunks
@@ -60,9 +63,15 @@ def plan(  # noqa: PLR0913 -- the ports and what the plan depends on
     return Done(Planned(tuple(choices), deliveries))
 
 
+_BY_HAND_HELP = "It stays in the spool: add a rule that wants it there, or link it elsewhere, then `kspace retry`."
+
+
+def _why(choices: Sequence[Choice]) -> str:
+    return " ".join(choice.reason for choice in choices)
+
+
 def _unwanted(choices: Sequence[Choice], *, since: datetime, now: datetime, after_s: float) -> Outcome:
     at = since + timedelta(seconds=after_s)
     if now >= at:
         return Done(Released(tuple(choices)))
-    why = " ".join(c.reason for c in choices)
-    return Later(f"{why} Released from the spool at {at:%Y-%m-%d %H:%M} UTC.", (at - now).total_seconds())
+    return Later(f"{_why(choices)} Released from the spool at {at:%Y-%m-%d %H:%M} UTC.", (at - now).total_seconds())

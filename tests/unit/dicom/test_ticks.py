@@ -41,4 +41,11 @@ def test_a_span_holds_its_own_ticks_across_midnight(first, length, at):
 
 def test_no_readouts_no_span():
     assert span_of([]) is None
+    assert span_of([DAY - 8, DAY - 4, 0, 4]) == Span(DAY - 8, 4)
     assert str(span_of([400, 800])) == "00:00:01.0000 to 00:00:02.0000"
+
+
+@pytest.mark.parametrize("last", [0, 7_999_990, 8_000_100])
+def test_a_clock_that_was_set_back_gives_no_span(last):
+    """First and last readout of such a measurement could be a day apart, and every image would lie between them."""
+    assert span_of([*range(8_000_000, 8_000_200, 4), last]) is None

@@ -12,6 +12,7 @@ from kspace.errors import Retry, SpoolDamaged, SpoolError
 from kspace.records import SourceFile, Verdict
 from kspace.sources.share import Share, ShareSettings
 from kspace.twix.synthetic import Synthetic, write_twix
+from transfer.catalog.matching import BY_HAND
 from transfer.records import (
     Capture,
     Changed,
@@ -229,6 +230,14 @@ def test_a_capture_nobody_wants_after_the_join_is_announced_then_released(matche
     assert "Released from the spool at 2026-03-01 12:01 UTC" in announced.reason
     late = planned(matched(since_at=NOW - timedelta(hours=1)), tmp_path, rules=())
     assert isinstance(late.result, Released)
+
+
+def test_what_a_person_linked_is_never_released_because_no_rule_asks_for_it(matched, tmp_path):
+    found = matched()
+    linked = replace(found, match=replace(found.match, certainty=BY_HAND), since_at=NOW - timedelta(days=365))
+    outcome = planned(linked, tmp_path, rules=())
+    assert isinstance(outcome, Held)
+    assert "stays in the spool" in outcome.reason
 
 
 def test_a_study_without_a_route_waits(matched, tmp_path):
