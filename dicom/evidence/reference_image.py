@@ -15,7 +15,7 @@ class ReferenceImageClue(Clue):
 
     def keys_of_measurement(self, measurement: Measurement) -> frozenset[str]:
         """A key ``sop:<uid>`` for each planning image, three at most."""
-        return frozenset(f"sop:{uid}" for uid in _uids(measurement))
+        return frozenset(f"sop:{uid}" for uid in planned_on(measurement))
 
     def keys_of_series(self, series: Series) -> frozenset[str]:
         """A key ``sop:<uid>`` for each instance."""
@@ -23,7 +23,7 @@ class ReferenceImageClue(Clue):
 
     def judge(self, measurement: Measurement, series: Series) -> Evidence:
         """Look for the planning images among the series' instances."""
-        wanted = _uids(measurement)
+        wanted = planned_on(measurement)
         if not wanted:
             return self._silent("the raw data name no planning image")
         found = wanted & series.sop_uids
@@ -32,8 +32,8 @@ class ReferenceImageClue(Clue):
         return self._silent("planned on no image of this series")
 
 
-def _uids(measurement: Measurement) -> frozenset[str]:
-    """On XA the field reads ``class;uid;frame``."""
+def planned_on(measurement: Measurement) -> frozenset[str]:
+    """Return the SOP Instance UIDs of the planning images; on XA the field reads ``class;uid;frame``."""
     parts = (text.split(";") for text in measurement.reference_image_uids)
     return frozenset(uid for part in parts if (uid := part[1] if len(part) > 1 else part[0]))
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, union
 
+from dicom.evidence.reference_image import planned_on
 from dicom.join import index_keys
 from dicom.records import Level, Series
 from kspace.records import Measurement
@@ -58,7 +59,7 @@ def _ticks(connection: Connection, series_ids: list[int]) -> defaultdict[int, se
 def _planned_on(connection: Connection, measurement: Measurement) -> defaultdict[int, set[str]]:
     i = tables.instance.c
     found = defaultdict(set)
-    query = select(i.series_id, i.sop_uid).where(i.sop_uid.in_(measurement.reference_image_uids))
+    query = select(i.series_id, i.sop_uid).where(i.sop_uid.in_(planned_on(measurement)))
     for series_id, sop_uid in connection.execute(query):
         found[series_id].add(sop_uid)
     return found

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, delete, desc, fu
 
 from dicom.join import decide
 from kspace.errors import NotFound
+from kspace.records import Measurement
 from transfer.catalog import documents, tables
 from transfer.catalog.candidates import find_candidates
 from transfer.catalog.database import Database
@@ -161,6 +162,7 @@ def _raw(
         f.gone_at,
         f.first_seen_at,
         tables.match.c.series_uid,
+        tables.match.c.series_uids,
         tables.alert.c.text,
     ]
     query: Select[Any] = (
@@ -222,16 +224,29 @@ def _series(connection: Connection, study_id: int) -> list[Row]:
 def _measurements(connection: Connection, raw: list[Row], of_series: dict[str, int | None]) -> list[Row]:
     m = tables.measurement.c
     query = select(m.capture_id, m.document).where(m.capture_id.in_([one["id"] for one in raw])).order_by(m.number)
-    told = {capture_id: documents.to_measurement(document) for capture_id, document in connection.execute(query)}
+    told: dict[int, list[Measurement]] = {}
+    for capture_id, document in connection.execute(query):
+        told.setdefault(capture_id, []).append(documents.to_measurement(document))
     for one in raw:
-        found = told.get(one["id"])
+        inside = told.get(one["id"], [])
+        found = inside[-1] if inside else None
+        main, uids = one.pop("series_uid"), one.pop("series_uids")
         one |= {
             "mid": found and found.mid,
             "protocol": found and found.protocol,
             "first_tick": found.ticks[0] if found and found.ticks else None,
-            # The field is zeroed where a file was exported without what it needs: empty is "unknown", never "nothing".
-            "needs": one["needs"] or ("in its own file" if found and found.index else "unknown"),
+            "needs": one["needs"] or _needed_inside(inside),
             "doubt": one.pop("text"),
-            "series": of_series.get(one.pop("series_uid")),
+            "series": of_series.get(main),
+            "all_series": [uid for uid in uids or [main] if uid in of_series],
         }
     return sorted(raw, key=lambda one: (one["first_tick"] is None, one["first_tick"], one["mid"] or 0))
+
+
+def _needed_inside(inside: Sequence[Measurement]) -> str:
+    """Return where what a file needs is, as far as it names nothing outside.
+
+    The field is zeroed where a file was exported without what it needs: empty is "unknown", never "nothing".
+    """
+    needed = set(inside[-1].dependency_mids) if inside else set()
+    return "in its own file" if needed and needed <= {m.mid for m in inside} else "unknown"

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from dicom.records import Decision
 from kspace.errors import BadInput, NotFound
@@ -24,6 +24,7 @@ def record_decision(connection: Connection, capture_id: int, decision: Decision,
             capture_id=capture_id,
             study_id=connection.execute(study).scalar_one(),
             series_uid=decision.series_uids[0] if decision.series_uids else None,
+            series_uids=list(decision.series_uids),
             certainty=decision.certainty,
             reason=decision.reason,
             actor=RELAY,
@@ -38,6 +39,14 @@ def record_decision(connection: Connection, capture_id: int, decision: Decision,
     ]
     if proofs:
         connection.execute(insert(tables.evidence), proofs)
+
+
+def add_series(connection: Connection, capture_id: int, decision: Decision) -> None:
+    """Write all series of the measurement once more, since images that came later showed others; its scan stays."""
+    m = tables.match.c
+    newest = select(func.max(m.id)).where(m.capture_id == capture_id, m.undone_at.is_(None)).scalar_subquery()
+    values = {"series_uids": list(decision.series_uids)}
+    connection.execute(update(tables.match).where(m.id == newest).values(values))
 
 
 def movable(connection: Connection, capture_id: int) -> RowMapping:

@@ -12,7 +12,7 @@ from kspace.errors import BadInput
 from transfer.catalog import documents, tables
 from transfer.catalog.candidates import find_candidates
 from transfer.catalog.database import Database
-from transfer.catalog.matching import movable, move, record_decision, withdraw
+from transfer.catalog.matching import add_series, movable, move, record_decision, withdraw
 from transfer.catalog.notices import RELAY, clear_alert, raise_alert
 from transfer.states import CaptureState
 
@@ -82,6 +82,7 @@ def _weigh(
 ) -> None:
     is_certain = decision.certainty is Certainty.CERTAIN
     if is_certain and row.series_uid in decision.series_uids:
+        add_series(connection, row.id, decision)
         clear_alert(connection, key=f"doubt:{row.id}", at=at)
     elif row.series_uid is None and not is_certain:
         return

@@ -244,13 +244,14 @@ match = Table(
     Column("capture_id", ForeignKey("capture.id"), nullable=False, index=True),
     Column("study_id", ForeignKey("study.id"), nullable=False),
     Column("series_uid", String(64)),
+    Column("series_uids", JSON),
     Column("certainty", String(16), nullable=False),
     Column("reason", Text, nullable=False),
     Column("actor", String(64), nullable=False),
     Column("at", Instant, nullable=False),
     Column("undone_at", Instant),
 )
-"""The newest that was not undone counts."""
+"""The newest that was not undone counts. ``series_uids``: all series of the measurement, where the join said so."""
 
 belonging = Table(
     "belonging",

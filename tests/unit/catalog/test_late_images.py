@@ -11,7 +11,7 @@ from dicom.records import Certainty
 from kspace.errors import BadInput
 from kspace.records import Audit, Measurement, Packed, Part, SourceFile, Verdict
 from transfer import linking
-from transfer.catalog import lists, tables
+from transfer.catalog import ledger, lists, tables
 from transfer.catalog.candidates import find_candidates
 from transfer.catalog.rejoining import rejoin
 from transfer.feeds.rejoin import Rejoining
@@ -84,6 +84,13 @@ def _match(database) -> tuple[str | None, str]:
         return tuple(row.first())
 
 
+def _shown(database, clock) -> tuple[int | None, list[str]]:
+    with database.read() as connection:
+        (session,) = ledger.session(connection, "E", now=clock.now())
+    (raw,) = session["measurements"]
+    return raw["series"], raw["all_series"]
+
+
 def _alerts(database) -> list[str]:
     with database.read() as connection:
         return [a["key"] for a in lists.alerts(connection)]
@@ -142,6 +149,19 @@ def test_more_images_of_the_same_scan_change_nothing(database, clock, arrive, de
     arrive("1.1", 1, **SCAN)
     rejoin(database, now=clock.now(), grown_since=LONG_AGO, quiet_s=0.0)
     assert (_state(database), _match(database), _alerts(database)) == ("delivered", ("1.1.2", "relay"), [])
+
+
+def test_every_series_of_a_measurement_is_kept_and_shown_with_it_the_late_ones_too(database, clock, arrive, deliver):
+    arrive("1.1", 1, **OTHER)
+    arrive("1.1", 2, **SCAN)
+    arrive("1.1", 3, **SCAN)
+    deliver()
+    assert _shown(database, clock) == (2, ["1.1.2", "1.1.3"])
+    arrive("1.1", 4, **SCAN)
+    rejoin(database, now=clock.now(), grown_since=LONG_AGO, quiet_s=0.0)
+    assert _shown(database, clock) == (2, ["1.1.2", "1.1.3", "1.1.4"])
+    linking.link(database, 1, "s3", actor="Ada", clock=clock)
+    assert _shown(database, clock) == (3, ["1.1.3"])
 
 
 def test_what_was_freed_from_the_spool_is_told_and_not_moved(database, clock, arrive, deliver):

@@ -86,3 +86,27 @@ def test_a_file_is_placed_once_its_images_came_though_nobody_wants_it(database, 
 def test_an_unknown_session_is_said(database, clock):
     with database.read() as connection, pytest.raises(NotFound, match="kspace sessions"):
         ledger.session(connection, "nobody", now=clock.now())
+
+
+@pytest.mark.parametrize(
+    ("needed", "inside", "said"),
+    [((6,), (6,), "in its own file"), ((), (6,), "unknown"), ((), (), "unknown")],
+)
+def test_what_a_file_needs_is_in_it_only_where_it_says_so(
+    *, database, store, clock, list_files, request, needed, inside, said
+):
+    list_files(SourceFile(path="a.dat", size=5, mtime_ns=1))
+    told = {"offset": 0, "header_bytes": 9, "baseline": "VE", "serial": "4711", "frame_of_reference": FRAME}
+    measurements = tuple(
+        Measurement(index=n, mid=mid, dependency_mids=needed if mid == 7 else (), **told)
+        for n, mid in enumerate((*inside, 7))
+    )
+    choice = Choice(step=Step.CAPTURE, is_wanted=False, rule=None, reason="Inventory only.")
+    audit = Audit(verdict=Verdict.COMPLETE_NATIVE, position=5, reason="Whole.")
+    store.commit(store.claim("capture"), Done(Settled(audit, measurements, choice)))
+    request.getfixturevalue("images")
+    ledger.place(database, now=clock.now(), since=LONG_AGO)
+    with database.read() as connection:
+        (one,) = ledger.sessions(connection, now=clock.now())
+        (shown,) = ledger.session(connection, one["sessions"][0]["session"], now=clock.now())
+    assert [m["needs"] for m in shown["measurements"]] == [said]

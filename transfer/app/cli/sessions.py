@@ -157,9 +157,9 @@ def _has(one: Row) -> str:
 
 
 def _without_raw(one: Row) -> Iterable[dict[str, Any]]:
-    joined = {raw["series"] for raw in one["measurements"]}
+    joined = {uid for raw in one["measurements"] for uid in raw["all_series"]}
     for series in one["series"]:
-        if series["number"] not in joined:
+        if series["series_uid"] not in joined:
             empty = dict.fromkeys(("raw", "MID", "start", "size", "time left", "needs", "proved by"), "")
             count = series["instances"]
             said = f"{count} image{'' if count == 1 else 's'}, no raw file joined"

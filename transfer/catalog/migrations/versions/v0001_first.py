@@ -245,6 +245,7 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("capture_id", sa.Integer(), nullable=False),
         sa.Column("study_id", sa.Integer(), nullable=False),
         sa.Column("series_uid", sa.String(length=64), nullable=True),
+        sa.Column("series_uids", sa.JSON(), nullable=True),
         sa.Column("certainty", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("actor", sa.String(length=64), nullable=False),
