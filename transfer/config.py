@@ -13,9 +13,9 @@ from kspace import sources
 from kspace.errors import ConfigError
 from kspace.paths import AbsolutePath
 from kspace.registry import plugins
+from kspace.secret import PlainUrl
 from transfer import destinations
 from transfer.routing import Route
-from transfer.secret import PlainUrl
 from transfer.selection import Rule
 
 _MIN_POLL_S = 60.0

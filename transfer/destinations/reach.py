@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from kspace.clock import Clock, SystemClock
 from kspace.errors import ConfigError
 from kspace.paths import AbsolutePath
+from kspace.secret import Secret
 from kspace.sources.limiting import Limiter
 from transfer.destinations.calendar import Period, TimeZone, rate_at
-from transfer.secret import Secret
 
 _Block = TypeVar("_Block", bytes, memoryview)
 

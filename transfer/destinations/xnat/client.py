@@ -11,10 +11,10 @@ import httpx
 from pydantic import Field
 
 from kspace.errors import ConfigError, DestinationError
+from kspace.secret import Secret
 from transfer.destinations import Body
 from transfer.destinations.errors import DestinationDown, Forbidden, Full, Missing, Refused, TooLarge, Unauthorized
 from transfer.destinations.reach import Reach, pace_of, trust, way_out
-from transfer.secret import Secret
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from kspace.errors import ConfigError
-from transfer.secret import Secret
+from kspace.secret import Secret
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
