@@ -4,6 +4,7 @@ import json
 import socket
 from dataclasses import replace
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -95,3 +96,20 @@ def test_a_folder_that_cannot_be_used_is_said_in_one_sentence(tmp_path):
     said = CliRunner().invoke(app, ["status", "-c", str(config)])
     assert isinstance(said.exception, ConfigError)
     assert "cannot be used (Not a directory)" in str(said.exception)
+
+
+def test_when_an_alias_token_ends_and_who_renews_it(tmp_path, sandbox, monkeypatch):
+    token = httpx.get(f"{sandbox.url}/data/services/tokens/issue", auth=("relay", "relay")).raise_for_status().json()
+    (tmp_path / "alias").write_text(token["alias"])
+    monkeypatch.setenv("KSPACE_ALIAS_UNDER_TEST", token["alias"])
+    port, said = free_port(), []
+    for alias in (f'{{ file = "{tmp_path}/alias" }}', '{ env = "KSPACE_ALIAS_UNDER_TEST" }'):
+        more = {"central": f"alias = {alias}"}
+        relay = Relay(folder=tmp_path, urls={"central": sandbox.url}, port=port, more=more, password=token["secret"])
+        code, found = findings(relay.write())
+        assert code == 0, found
+        said.append(found["credentials of central"])
+    assert [finding["warns"] for finding in said] == [False, True]
+    assert "the relay renews it" in said[0]["said"]
+    assert "write alias and secret anew" in said[1]["said"]
+    assert token["secret"] not in str(said)

@@ -21,6 +21,7 @@ from transfer.app.probing import scratch_projects, standing
 from transfer.app.wiring import Box
 from transfer.destinations.imaging import DicomArchive
 from transfer.destinations.probing import Advising, Probed
+from transfer.destinations.renewing import Renewable
 
 _CLOCK_S = 60.0
 
@@ -83,6 +84,9 @@ def _destinations(box: Box, only: str | None = None) -> Iterator[Finding]:
             yield Finding(f"destination {name}", is_right=True, said=archive.check())
             yield _clock(name, archive.server_date())
             yield from _privacy(box, name, archive)
+            if isinstance(archive, Renewable) and (term := archive.term()) is not None:
+                warns = term.hindrance is not None
+                yield Finding(f"credentials of {name}", is_right=True, said=term.told(), warns=warns)
             if isinstance(archive, Advising):
                 for said in archive.advice():
                     yield Finding(f"advice on {name}", is_right=True, said=said, warns=True)

@@ -33,6 +33,7 @@ from transfer.feeds.recheck import recheck
 from transfer.feeds.reconcile import Reconciling
 from transfer.feeds.rejoin import Rejoining
 from transfer.feeds.remind import remind
+from transfer.feeds.renew import Renewing
 from transfer.feeds.report import report
 from transfer.feeds.returned import returned
 from transfer.feeds.sample import sample
@@ -226,6 +227,7 @@ class Box:
                 Rejoining(database=self.database, clock=self.clock, quiet_s=self.config.quiet_s),
             ),
             Feed("look", _PLACE_S, self._looking(ours)),
+            Feed("renew", _PLACE_S, Renewing(self.archives(), database=self.database, clock=self.clock)),
             Feed("remind", _REMIND_S, _bound(remind, database=self.database, clock=self.clock)),
             Feed("sweep", _SWEEP_S, _bound(sweep, spool=self.config.relay.spool, database=self.database)),
             *self._feeds_of_images(),

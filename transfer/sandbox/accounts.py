@@ -66,10 +66,8 @@ class Accounts:
         return JSONResponse(self._guard.issue(_known(owner)))
 
     async def show(self, request: Request) -> Response:
-        """List the caller's live tokens, without their secrets."""
-        sql = "SELECT alias FROM alias WHERE user=? AND expires>?"
-        rows = self._site.store.run(sql, caller(request).name, self._guard.now())
-        return JSONResponse([{"alias": alias, "xdatUserId": caller(request).name} for (alias,) in rows])
+        """List the caller's live tokens, as they were issued."""
+        return JSONResponse(self._guard.tokens(caller(request)))
 
     async def validate(self, request: Request) -> Response:
         """Say whose token it is; an empty object where the secret does not fit."""

@@ -102,13 +102,25 @@ class Guard:
         alias, secret = str(uuid.uuid4()), secrets.token_hex(32)
         expires = self.now() + self._settings.alias_timeout_s
         self._store.run("INSERT INTO alias VALUES (?,?,?,?)", alias, secret, user.name, expires)
-        return {
-            "alias": alias,
-            "secret": secret,
-            "estimatedExpirationTime": int(expires * 1000),
-            "singleUse": False,
-            "xdatUserId": user.name,
-        }
+        return next(token for token in self.tokens(user) if token["alias"] == alias)
+
+    def tokens(self, user: User) -> list[dict[str, str | bool | int]]:
+        """Return a user's live alias tokens with all XNAT tells of them: secret, and times in milliseconds since 1970.
+
+        Source: AliasToken, AliasTokenRestlet (show).
+        """
+        sql = "SELECT alias, secret, expires FROM alias WHERE user=? AND expires>?"
+        return [
+            {
+                "alias": alias,
+                "secret": secret,
+                "created": int((expires - self._settings.alias_timeout_s) * 1000),
+                "estimatedExpirationTime": int(expires * 1000),
+                "singleUse": False,
+                "xdatUserId": user.name,
+            }
+            for alias, secret, expires in self._store.run(sql, user.name, self.now())
+        ]
 
     def alias(self, alias: str, secret: str | None = None) -> User | None:
         """Return the owner of an alias token that is not expired and, where a secret is given, has that secret."""

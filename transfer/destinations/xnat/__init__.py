@@ -5,6 +5,8 @@ from typing import Any
 
 from kspace.registry import Plugin
 from transfer.destinations.probing import Answer, Powers, Profile
+from transfer.destinations.renewing import Term
+from transfer.destinations.xnat import tokens
 from transfer.destinations.xnat.account import powers
 from transfer.destinations.xnat.client import XnatClient, XnatSettings
 from transfer.destinations.xnat.probe import probe
@@ -32,6 +34,18 @@ class Xnat(XnatRaw, XnatSessions):
     def powers(self) -> Powers:
         """Return what the account may do."""
         return powers(self._client)
+
+    def term(self) -> Term | None:
+        """Return how long the alias token holds, if it signs in with one."""
+        pair = self._settings.token
+        return None if pair is None else tokens.term_of(self._client, pair)
+
+    def renew(self) -> Term:
+        """Put a fresh alias token in the place of the one in the files."""
+        pair = self._settings.token
+        if pair is None:
+            raise AssertionError("only what has a term is renewed")
+        return tokens.renew(self._client, pair)
 
     def check(self) -> str:
         """Sign in and return one line about the server."""

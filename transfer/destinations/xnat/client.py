@@ -12,6 +12,7 @@ from pydantic import Field
 
 from kspace.errors import ConfigError, DestinationError
 from kspace.secret import Secret
+from kspace.secretpair import Pair, SecretPair
 from transfer.destinations import Body
 from transfer.destinations.errors import DestinationDown, Forbidden, Full, Missing, Refused, TooLarge, Unauthorized
 from transfer.destinations.reach import Reach, pace_of, trust, way_out
@@ -54,6 +55,11 @@ class XnatSettings(Reach):
     timeout_s: float = Field(default=300.0, gt=0)
 
     @property
+    def token(self) -> SecretPair | None:
+        """Alias and secret of the alias token, if it signs in with one."""
+        return None if self.alias is None else SecretPair(self.alias, self.password)
+
+    @property
     def file_bytes(self) -> int:
         """The largest file: a part is a file here."""
         return self.part_bytes
@@ -64,15 +70,29 @@ class _SignIn(httpx.Auth):
 
     def __init__(self, settings: XnatSettings) -> None:
         settings.password.reveal()
-        self._settings = settings
+        self._settings, self._token = settings, settings.token
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        given = self._settings
         try:
-            alias, password = self._settings.alias, self._settings.password.reveal()
-            user = self._settings.user if alias is None else alias.reveal()
+            user, password = self._token.reveal() if self._token else (given.user, given.password.reveal())
         except ConfigError as error:
-            raise Unauthorized(f"Destination {self._settings.name} cannot be signed in to. {_WAITS} {error}") from error
+            raise Unauthorized(f"Destination {given.name} cannot be signed in to. {_WAITS} {error}") from error
         yield from httpx.BasicAuth(user, password).auth_flow(request)
+
+
+def _http(settings: XnatSettings, sign_in: httpx.Auth) -> httpx.Client:
+    return httpx.Client(
+        base_url=settings.url.rstrip("/"),
+        auth=sign_in,
+        # A browser-like User-Agent would be asked for CSRF tokens (SecureAction#isCsrfTokenOk).
+        headers={"User-Agent": f"kspace-relay/{version('kspace-relay')}", "Accept": "*/*"},
+        timeout=httpx.Timeout(settings.timeout_s, connect=20.0),
+        verify=trust(settings),
+        proxy=way_out(settings),
+        trust_env=False,
+        follow_redirects=False,
+    )
 
 
 class XnatClient:
@@ -80,17 +100,7 @@ class XnatClient:
 
     def __init__(self, settings: XnatSettings) -> None:
         self._settings = settings
-        self._http = httpx.Client(
-            base_url=settings.url.rstrip("/"),
-            auth=_SignIn(settings),
-            # A browser-like User-Agent would be asked for CSRF tokens (SecureAction#isCsrfTokenOk).
-            headers={"User-Agent": f"kspace-relay/{version('kspace-relay')}", "Accept": "*/*"},
-            timeout=httpx.Timeout(settings.timeout_s, connect=20.0),
-            verify=trust(settings),
-            proxy=way_out(settings),
-            trust_env=False,
-            follow_redirects=False,
-        )
+        self._http = _http(settings, _SignIn(settings))
         self._pace = pace_of(settings)
 
     def request(  # noqa: PLR0913 -- the parts of a request
@@ -181,10 +191,23 @@ class XnatClient:
 
     def check(self) -> str:
         """Return one line about the server after signing in."""
-        said = self.request("GET", "/data/auth").text.strip()
-        if self._settings.user not in said:
-            raise Unauthorized(f"{self._name} answers as somebody else than {self._settings.user!r}; see its log-in.")
+        self._demand_own(self.request("GET", "/data/auth"))
         return f"signed in to XNAT {self.version()} as {self._settings.user}"
+
+    def demand(self, pair: Pair) -> None:
+        """See that the archive takes other credentials of the same account, in a session of their own.
+
+        Raises:
+            Unauthorized: it does not.
+            DestinationError: it cannot be asked.
+        """
+        with _http(self._settings, httpx.BasicAuth(*pair)) as alone:
+            answer = self._steadily(lambda: alone.get("/data/auth"), tries=_READ_TRIES)
+        self._demand_own(self._accepted(answer, (200,)))
+
+    def _demand_own(self, answer: httpx.Response) -> None:
+        if self._settings.user not in answer.text:
+            raise Unauthorized(f"{self._name} answers as somebody else than {self._settings.user!r}; see its log-in.")
 
     def version(self) -> str:
         """Return the version the server tells of itself (SiteConfigApi)."""
