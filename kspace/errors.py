@@ -10,7 +10,9 @@ line returns, ``retry`` says who acts next.
     ├── SourceError         the scanner's side does not answer               (LATER)
     │   ├── FileVanished    the file is gone from the share                  (PERSON)
     │   ├── FileUnreadable  the share does not let the relay read it         (PERSON)
-    │   └── FileChanged     the file is not the one that was looked at       (LATER)
+    │   ├── FileBusy        the scanner holds the file for itself            (LATER)
+    │   ├── FileChanged     the file is not the one that was looked at       (LATER)
+    │   └── SourceRefused   the account is refused, or it is another machine (LATER)
     ├── SpoolError          the local disk failed, is full, or lied          (LATER)
     │   └── SpoolDamaged    one file there is not what was written           (PERSON)
     └── DestinationError    the archive's side                               (LATER)
@@ -88,11 +90,25 @@ class FileUnreadable(SourceError):
     retry = Retry.PERSON
 
 
+class FileBusy(SourceError):
+    """The scanner holds the file for itself."""
+
+    code = "file_busy"
+    pauses = False
+
+
 class FileChanged(SourceError):
     """The file is not the one that was looked at."""
 
     code = "file_changed"
     pauses = False
+
+
+class SourceRefused(SourceError):
+    """The account is refused, or the machine that answers is not the one it was."""
+
+    code = "source_refused"
+    pause_s = 900.0  # each try counts towards the lock that many domains put on an account
 
 
 class SpoolError(KspaceError):

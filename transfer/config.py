@@ -18,7 +18,7 @@ from transfer import destinations
 from transfer.routing import Route
 from transfer.selection import Rule
 
-_MIN_POLL_S = 60.0
+_MIN_POLL_S = 20.0
 """A scanner's share is never listed more often than this."""
 
 
@@ -65,13 +65,15 @@ class Scanner(_Model):
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
     limit_mbit_per_s: float = Field(default=250.0, gt=0, le=100_000)
-    poll_s: float = Field(default=300.0, gt=0)
+    poll_s: float = Field(default=30.0, gt=0)
+    answer_s: float = Field(default=25.0, gt=0, le=600)
+    """How long one call to a share may take; a slow listing may take longer as long as it goes on."""
     quiet_s: float = Field(default=120.0, ge=0)
     """How long a file must stay the same before it is looked into."""
     patience_s: float = Field(default=1800.0, ge=0)
     """How long a quiet file that is not whole may still become whole."""
     practice: bool = False
-    """True: no scanner at all, but a folder for practice; only then may poll_s be under a minute."""
+    """True: no scanner at all, but a folder for practice; only then may poll_s be under 20 s."""
     source: tuple[dict[str, Any], ...] = Field(min_length=1)
 
     @model_validator(mode="after")

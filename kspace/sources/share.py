@@ -3,26 +3,19 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from fnmatch import fnmatch
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from kspace.errors import FileUnreadable, FileVanished, SourceError
 from kspace.paths import AbsolutePath
 from kspace.records import SourceFile
 from kspace.registry import Plugin
+from kspace.sources.names import fits, to_bytes, to_text
+from kspace.sources.settings import SourceSettings
 
-_LATIN_1 = "latin-1:"
-"""Marks a path that is not UTF-8: names from old consoles. Databases take no lone surrogates."""
 
-
-class ShareSettings(BaseModel):
-    """Where the share is mounted, and which names on it are raw files."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ShareSettings(SourceSettings):
+    """Where the share is mounted."""
 
     path: AbsolutePath
-    patterns: tuple[str, ...] = Field(default=("*.dat",), min_length=1)
 
 
 class Share:
@@ -30,7 +23,7 @@ class Share:
 
     def __init__(self, settings: ShareSettings) -> None:
         self._root = os.fsencode(settings.path)
-        self._patterns = tuple(p.lower() for p in settings.patterns)
+        self._patterns = settings.patterns
 
     def find(self) -> Iterator[SourceFile]:
         """Yield every regular file whose name fits a pattern, whatever its case."""
@@ -38,14 +31,13 @@ class Share:
         while folders:
             try:
                 with os.scandir(folders.pop()) as entries:
-                    listed = list(entries)
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+                        elif entry.is_file(follow_symlinks=False) and self._fits(entry.name):
+                            yield from self._seen(entry)
             except OSError as error:
                 raise _explained(error, "list a folder") from error
-            for entry in listed:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif entry.is_file(follow_symlinks=False) and self._fits(entry.name):
-                    yield from self._seen(entry)
 
     def stat(self, path: str) -> SourceFile:
         """Return the file as it stands now."""
@@ -70,8 +62,7 @@ class Share:
             os.close(handle)
 
     def _fits(self, name: bytes) -> bool:
-        text = name.decode("latin-1").lower()
-        return any(fnmatch(text, pattern) for pattern in self._patterns)
+        return fits(name.decode("latin-1"), self._patterns)
 
     def _seen(self, entry: "os.DirEntry[bytes]") -> Iterator[SourceFile]:
         try:
@@ -80,11 +71,11 @@ class Share:
             return  # between the listing and now the scanner took it away; nothing was promised about it yet
         except OSError as error:
             raise _explained(error, "look at a file") from error
-        path = _text(os.path.relpath(entry.path, self._root))
+        path = to_text(os.path.relpath(entry.path, self._root))
         yield SourceFile(path=path, size=found.st_size, mtime_ns=found.st_mtime_ns)
 
     def _full(self, path: str) -> bytes:
-        return self._root + b"/" + _bytes(path)
+        return self._root + b"/" + to_bytes(path)
 
 
 class _Reader:
@@ -100,18 +91,6 @@ class _Reader:
         except OSError as error:
             raise _explained(error, "read a file") from error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _text(path: bytes) -> str:
-    try:
-        text = path.decode()
-    except UnicodeDecodeError:
-        return _LATIN_1 + path.decode("latin-1")
-    return _LATIN_1 + path.decode("latin-1") if text.startswith(_LATIN_1) else text
-
-
-def _bytes(path: str) -> bytes:
-    return path[len(_LATIN_1) :].encode("latin-1") if path.startswith(_LATIN_1) else path.encode()
 
 
 def _explained(error: OSError, act: str) -> SourceError:

@@ -16,9 +16,12 @@ from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from dicom.listener import ListenerSettings
+from kspace import sources
 from kspace.errors import BadInput, KspaceError
+from kspace.sources.settings import Scope
 from transfer.app.probing import scratch_projects, standing
 from transfer.app.wiring import Box
+from transfer.config import settings_of
 from transfer.destinations.imaging import DicomArchive
 from transfer.destinations.probing import Advising, Probed
 from transfer.destinations.renewing import Renewable
@@ -65,10 +68,14 @@ def _spool(box: Box) -> Iterator[Finding]:
 
 
 def _sources(box: Box) -> Iterator[Finding]:
-    for name, (_, source) in box.sources().items():
+    given = [settings_of(sources, one) for scanner in box.config.scanner for one in scanner.source]
+    for (name, (_, source)), settings in zip(box.sources().items(), given, strict=True):
+        if settings.warning:
+            yield Finding(f"way to {name}", is_right=True, said=settings.warning, warns=True)
         try:
             number = sum(1 for _ in source.find())
-            yield Finding(f"source {name}", is_right=True, said=f"readable, {number} raw files")
+            shows = "all that the scanner has" if settings.scope is Scope.STORE else "only what somebody exported"
+            yield Finding(f"source {name}", is_right=True, said=f"readable, {number} raw files; it shows {shows}")
         except KspaceError as error:
             yield Finding(f"source {name}", is_right=False, said=str(error))
 

@@ -15,6 +15,7 @@ from kspace.clock import Clock, SystemClock
 from kspace.errors import ConfigError
 from kspace.registry import plugins
 from kspace.sources import Source
+from kspace.sources.answering import AnsweringSource
 from kspace.sources.limiting import LimitedSource, Limiter
 from transfer import destinations
 from transfer.app.staging import stages
@@ -84,7 +85,7 @@ class Box:
             limiter = Limiter(mbit_per_s=scanner.limit_mbit_per_s, clock=self.clock)
             for number, given in enumerate(scanner.source, start=1):
                 plugin = plugins(sources)[given["kind"]]
-                bare = plugin.build(settings_of(sources, given))
+                bare = AnsweringSource(plugin.build(settings_of(sources, given)), within_s=scanner.answer_s)
                 built[f"{scanner.name}/{number}"] = (scanner.name, LimitedSource(bare, limiter))
         return built
 
