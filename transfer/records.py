@@ -9,7 +9,7 @@ from typing import ClassVar
 from dicom.records import Decision, Instance, Series, Study
 from kspace.records import Audit, Measurement, Packed, Part, SourceFile, Verdict
 from transfer.selection import Choice
-from transfer.states import CaptureState, DeliveryState, Kind
+from transfer.states import CaptureState, DeliveryState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,8 @@ class RawDelivery:
     """What the archive calls the series, where its scripts changed UIDs."""
     doubted: frozenset[str] = frozenset()
     """Files that the archive did not prove, whatever its list says: they are sent again."""
+    found: frozenset[str] | None = None
+    """Files that lay there before anything of this delivery was sent; None: nobody has looked yet."""
     heads: Mapping[str, "SeriesHead"] = field(default_factory=dict)
     """What each series of its study says of itself and of the study, by its UID."""
     assigned_by: str | None = None
@@ -269,6 +271,14 @@ class Retired:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """The archive has these files already, by whomever; they are not sent, and have to be proved afresh."""
+
+    state: ClassVar[DeliveryState] = DeliveryState.QUEUED
+    found: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """Everything was sent to this place; nothing is proved yet."""
 
@@ -374,6 +384,7 @@ Result = (
     | Planned
     | Released
     | Retired
+    | Looked
     | Sent
     | Imported
     | Rerouted
@@ -385,14 +396,3 @@ Result = (
     | StillHeld
     | Archived
 )
-
-
-def kind_of(record: Record) -> Kind:
-    """Return which kind of row a record was made from."""
-    match record:
-        case Capture():
-            return Kind.CAPTURE
-        case RawDelivery():
-            return Kind.RAW
-        case DicomDelivery():
-            return Kind.DICOM

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import shutil
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 
 import httpx
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from typer.testing import CliRunner
 
 from kspace.errors import BadInput
@@ -248,6 +249,52 @@ def test_parts_that_are_there_are_not_sent_again_where_the_site_keeps_no_digests
     log = httpx.get(f"{sandbox.url}/sandbox/log").json()
     sent = [r for r in log if r["method"] == "PUT" and r["path"].endswith("part-00001.bin")]
     assert [r["status"] for r in sent] == [200]
+
+
+def test_what_lay_there_before_is_proved_from_its_bytes_whatever_the_list_says(relay, tmp_path, sandbox):
+    """A person thought better of a link twice; the archive's disk changed meanwhile, its list did not."""
+    raw = make(tmp_path / "scanner" / "one.dat", measurement(1))
+    with trusting(relay, sandbox) as running:
+        first = delivered(running, raw)["deliveries"][0]["id"]
+        assert all("own MD5" in how for how in ways_of(running, first).values())
+        config = str(running.box.config.relay.folder.parent / "relay.toml")
+        assert CliRunner().invoke(app, ["unlink", "1", "-c", config]).exit_code == 0
+        flip(tmp_path)
+        httpx.delete(f"{sandbox.url}/sandbox/log")
+        assert CliRunner().invoke(app, ["undo", "1", "-c", config]).exit_code == 0
+        wait_until(lambda: is_proved(running, raw), within_s=40, told=running.stories)
+        story = running.stories()["one.dat"]
+        assert is_the_same(running, story, raw, tmp_path / "back.dat")
+        ways = ways_of(running, story["deliveries"][0]["id"])
+    log = httpx.get(f"{sandbox.url}/sandbox/log").json()
+    sent = [r["path"].rpartition("/")[2] for r in log if r["method"] == "PUT" and r["bytes_in"]]
+    assert "part-00001.bin" in sent
+    assert "part-00002.bin" not in sent
+    is_read = {name: "read back" in how for name, how in ways.items()}
+    assert (is_read["part-00001.bin"], is_read["part-00002.bin"], is_read["manifest.json"]) == (False, True, True)
+
+
+@contextmanager
+def trusting(relay, sandbox):
+    """Run a relay whose probe found that this archive's MD5 is of the stored bytes."""
+    with relay.but(keep_s=3600, part_bytes=200_000).running() as running:
+        found = {"destination": "central", "server": f"XNAT 1.8.11 at {sandbox.url}", "project": "SCRATCH"}
+        found |= {"facts": {"digest": True}, "answers": [], "at": running.box.clock.now()}
+        with running.box.database.write() as connection:
+            connection.execute(insert(tables.probe).values(found))
+        yield running
+
+
+def ways_of(running, delivery_id):
+    """Return how each file was proved, by its receipt."""
+    r = tables.receipt.c
+    with running.box.database.read() as connection:
+        document = (
+            connection.execute(select(r.document).where(r.delivery_id == delivery_id).order_by(r.id.desc()))
+            .scalars()
+            .first()
+        )
+    return {name.rpartition("/")[2]: seen["how"] for name, seen in json.loads(document)["receipt"]["files"].items()}
 
 
 def test_a_capture_is_named_or_a_number_of_them(relay):

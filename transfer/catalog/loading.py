@@ -87,6 +87,7 @@ def _raw(connection: Connection, row: RowMapping) -> RawDelivery:
         place=row["place"],
         alias=(images.aliases or {}).get(series) if images else None,
         doubted=frozenset(row["doubted"] or ()),
+        found=None if row["found"] is None else frozenset(row["found"]),
         heads=_heads(connection, row["study_id"]),
         assigned_by=_assigned_by(connection, row),
     )

@@ -20,6 +20,7 @@ from transfer.records import (
     CutAgain,
     Imported,
     Joined,
+    Looked,
     NewDelivery,
     PackedUp,
     Planned,
@@ -120,6 +121,7 @@ def _begin(connection: Connection, row: RowMapping, study_id: int, new: NewDeliv
     d = tables.delivery.c
     of_this = (d.capture_id == row["id"]) & (d.study_id == study_id) & (d.destination == new.destination)
     values = {"project": new.project, "state": DeliveryState.QUEUED, "since_at": at, "due_at": at, "reason": None}
+    values |= {"found": None}
     again = update(tables.delivery).where(of_this, d.state == DeliveryState.WITHDRAWN).values(values).returning(d.id)
     known: int | None = connection.execute(again).scalar()
     if known is not None:
@@ -154,6 +156,11 @@ def _(result: Retired, connection: Connection, row: RowMapping, at: datetime) ->
 def _(result: Released, connection: Connection, row: RowMapping, at: datetime) -> Columns:
     _set_choices(connection, row["id"], result.choices, at)
     return {"reason": " ".join(c.reason for c in result.choices)}
+
+
+@save.register
+def _(result: Looked, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
+    return {"found": sorted(result.found), "reason": None, "failures": row["failures"]}
 
 
 @save.register
@@ -195,7 +202,8 @@ def _(result: SendAgain, connection: Connection, row: RowMapping, at: datetime) 
         again = {uid: last for uid, last in (row["imported"] or {}).items() if uid not in result.names}
         doubted = sorted({*(row["doubted"] or ()), *result.names})
         return {**columns, "imported": again, "doubted": doubted, "as_is": False}
-    return {**columns, "doubted": sorted(result.names)}
+    found = sorted({*(row["found"] or ())} - result.names)  # what is sent again is this delivery's own
+    return {**columns, "doubted": sorted(result.names), "found": found}
 
 
 @save.register

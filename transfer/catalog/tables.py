@@ -289,6 +289,7 @@ delivery = Table(
     Column("verified_at", Instant),
     Column("listed_at", Instant),
     Column("doubted", JSON),
+    Column("found", JSON),
     Column("imported", JSON),
     Column("refused", JSON),
     Column("lacking", JSON),

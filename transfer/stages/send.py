@@ -11,7 +11,7 @@ from kspace.manifest import read_manifest
 from transfer.destinations import Body, RawArchive, Stored
 from transfer.destinations.errors import NotHeld, TooLarge
 from transfer.destinations.imaging import DicomArchive
-from transfer.records import CutAgain, Done, Held, Later, Match, Outcome, RawDelivery, Sent
+from transfer.records import CutAgain, Done, Held, Later, Looked, Match, Outcome, RawDelivery, Sent
 from transfer.routing import Route, session_name
 from transfer.selection import Rule, privacy_hold
 from transfer.stages.cutting import cut_parts
@@ -60,7 +60,10 @@ def send(  # noqa: PLR0913 -- the ports
     series = delivery.alias or match.series_uid
     place = archive.open_place(project=delivery.project, experiment=session, series_uid=series)
     files = files_of(delivery, spool=spool)
-    there = _there(archive, place, files) - delivery.doubted
+    there = _there(archive, place, files)
+    if delivery.found is None:  # noted before anything is sent, so that it is known for ever who sent what
+        return Done(Looked(frozenset(there)))
+    there -= delivery.doubted
     for name, body in files.items():
         if name in there:
             continue

@@ -196,6 +196,7 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("verified_at", Instant(), nullable=True),
         sa.Column("listed_at", Instant(), nullable=True),
         sa.Column("doubted", sa.JSON(), nullable=True),
+        sa.Column("found", sa.JSON(), nullable=True),
         sa.Column("imported", sa.JSON(), nullable=True),
         sa.Column("refused", sa.JSON(), nullable=True),
         sa.Column("lacking", sa.JSON(), nullable=True),
