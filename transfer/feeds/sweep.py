@@ -19,33 +19,39 @@ def sweep(*, spool: Path, database: Database) -> int:
 
     A file the catalog does not know stays where it is: it may be somebody's only copy.
     """
-    c = tables.capture.c
-    freed = 0
-    for packed in sorted(spool.glob("*.packed")):
-        if not packed.stem.isdigit():
-            continue
-        with database.read() as connection:
-            row = connection.execute(select(c.id, c.state, c.sha256).where(c.id == int(packed.stem))).first()
-            may_go = row is not None and _may_go(connection, *row)
+    packed = {int(path.stem): path for path in sorted(spool.glob("*.packed")) if path.stem.isdigit()}
+    with database.read() as connection:
+        due = [capture_id for capture_id in packed if _may_go(connection, capture_id)]
+    return sum(_drop(database, capture_id, packed[capture_id]) for capture_id in due)
+
+
+def _drop(database: Database, capture_id: int, packed: Path) -> bool:
+    """Remove the file within the transaction that decides it: what wants it again meanwhile comes before or after."""
+    with database.write() as connection:
+        may_go = _may_go(connection, capture_id, is_locked=True)
         if may_go:
             drop(packed)
-            freed += 1
-    return freed
+    return may_go
 
 
-def _may_go(connection: Connection, capture_id: int, state: str, sha256: str | None) -> bool:
-    if state == CaptureState.RETIRED:
-        return _is_receipted(connection, capture_id)
+def _may_go(connection: Connection, capture_id: int, *, is_locked: bool = False) -> bool:
+    c = tables.capture.c
+    query = select(c.state, c.sha256).where(c.id == capture_id)
+    row = connection.execute(query.with_for_update() if is_locked else query).first()
+    if row is None:
+        return False
+    if row.state == CaptureState.RETIRED:
+        return _is_receipted(connection, capture_id, is_locked=is_locked)
     # SKIPPED with a digest: another capture holds the bytes. Without one it never was packed; the file is not its.
-    return state == CaptureState.RELEASED or (state == CaptureState.SKIPPED and sha256 is not None)
+    return row.state == CaptureState.RELEASED or (row.state == CaptureState.SKIPPED and row.sha256 is not None)
 
 
-def _is_receipted(connection: Connection, capture_id: int) -> bool:
+def _is_receipted(connection: Connection, capture_id: int, *, is_locked: bool) -> bool:
     """Ask for the receipts themselves, whatever the state says: every archive proved it, and none lost it since."""
     d, r = tables.delivery.c, tables.receipt.c
     ours = (d.capture_id == capture_id) & (d.state != DeliveryState.WITHDRAWN)
-    receipted = select(r.id).where(r.delivery_id == d.id).exists()
-    found = connection.execute(select(d.state, receipted).where(ours)).all()
+    query = select(d.state, select(r.id).where(r.delivery_id == d.id).exists()).where(ours)
+    found = connection.execute(query.with_for_update(of=tables.delivery) if is_locked else query).all()
     return bool(found) and all(has and now == DeliveryState.VERIFIED for now, has in found)
 
 

@@ -1,5 +1,6 @@
 """What happens to a row behind the back of its stage, its twin or its share loses nothing, on both databases."""
 
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from kspace.errors import DestinationError, FileVanished, SourceError
 from kspace.records import Audit, Packed, SourceFile, Verdict
 from transfer import operations
 from transfer.catalog import lists, tables
+from transfer.catalog.database import Database
 from transfer.catalog.inventory import find_twin
 from transfer.catalog.store import MAX_FAILURES
 from transfer.destinations.errors import Forbidden
@@ -105,6 +107,46 @@ def test_only_a_twins_packed_file_is_swept_never_that_of_a_number_used_before(tw
     put(database, 1, state=CaptureState.SKIPPED, sha256=None)
     assert sweep(spool=tmp_path, database=database) == 1
     assert [p.name for p in tmp_path.glob("*.packed")] == ["00000001.packed"]
+
+
+@pytest.mark.parametrize(
+    ("before", "meanwhile"),
+    [
+        (CaptureState.SKIPPED, {"state": CaptureState.FOUND}),
+        (CaptureState.RELEASED, {"state": CaptureState.PACKED}),
+        (CaptureState.RETIRED, {"state": CaptureState.PACKED}),
+        (CaptureState.RETIRED, None),
+    ],
+)
+def test_what_is_wanted_again_while_the_sweep_looks_stays(twins, database, clock, *, tmp_path, before, meanwhile):
+    """A link, an undo, a retry, or an audit that comes between the look at the catalog and the removal."""
+    put(database, 1, state=before)
+    put_delivery(database, clock.now(), state=DeliveryState.VERIFIED)
+    with database.write() as connection:
+        connection.execute(insert(tables.receipt).values(delivery_id=1, document=b"{}", at=clock.now()))
+    packed = tmp_path / "00000001.packed"
+    packed.write_bytes(b"x")
+
+    class Meddled(Database):
+        @contextmanager
+        def read(self):
+            with super().read() as connection:
+                yield connection
+            if meanwhile:
+                put(database, 1, **meanwhile)
+            else:
+                with database.write() as connection:
+                    connection.execute(update(tables.delivery).values(state=DeliveryState.QUEUED))
+
+    meddled = Meddled(database.url.render_as_string(hide_password=False))
+    assert sweep(spool=tmp_path, database=meddled) == 0
+    meddled.close()
+    assert packed.exists()
+    put(database, 1, state=before)
+    with database.write() as connection:
+        connection.execute(update(tables.delivery).values(state=DeliveryState.VERIFIED))
+    assert sweep(spool=tmp_path, database=database) == 1
+    assert not packed.exists()
 
 
 def test_a_failure_of_what_a_person_held_meanwhile_changes_nothing(store, database, clock, list_files):
