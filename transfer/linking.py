@@ -4,18 +4,17 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, insert, or_, select, update
 
-from dicom.join import decide
 from dicom.records import Certainty, Decision
 from kspace.clock import Clock
 from kspace.errors import BadInput, NotFound
-from kspace.records import Measurement
 from transfer.catalog import tables
-from transfer.catalog.candidates import find_candidates
 from transfer.catalog.database import Database
 from transfer.catalog.dependencies import wake_needed
+from transfer.catalog.judging import judge
 from transfer.catalog.loading import load_capture
 from transfer.catalog.matching import BY_HAND, movable, move, withdraw
 from transfer.catalog.notices import in_doubt
+from transfer.records import Capture
 from transfer.states import CaptureState
 
 _ELSEWHERE = "Linked elsewhere by hand."
@@ -26,10 +25,7 @@ _ACTS = ("capture.linked", "capture.unlinked")
 class Doubt:
     """A raw file that waits for a scan: what it is, what the join says now, and what its candidates are called."""
 
-    capture_id: int
-    scanner: str
-    image: Measurement
-    state: CaptureState
+    capture: Capture
     decision: Decision
     names: dict[str, "SeriesName"]
     """By series UID."""
@@ -54,13 +50,17 @@ def doubts(database: Database) -> list[Doubt]:
         captures = [load_capture(connection, i) for i in connection.execute(select(c.id).where(waits)).scalars().all()]
     found = []
     for capture in captures:
-        if capture.image is None:
-            continue
-        decision = decide(capture.image, [k.series for k in find_candidates(database, capture.image)])
+        decision = judge(database, capture.image) if capture.image else _UNREADABLE
         if decision.certainty is not Certainty.CERTAIN or capture.state is not CaptureState.PACKED:
             names = _names(database, [j.series_uid for j in decision.judged])
-            found.append(Doubt(capture.id, capture.scanner, capture.image, capture.state, decision, names))
+            found.append(Doubt(capture, decision, names))
     return found
+
+
+_UNREADABLE = Decision(
+    certainty=Certainty.UNMATCHED,
+    reason="The raw file's header could not be read, so nothing can be compared. `kspace study` lists all sessions.",
+)
 
 
 def link(database: Database, capture_id: int, scan: str, *, actor: str, clock: Clock) -> str:
@@ -68,11 +68,11 @@ def link(database: Database, capture_id: int, scan: str, *, actor: str, clock: C
 
     A capture that was under way, or delivered elsewhere, is delivered anew to the new place; what an archive holds in
     the old one stays there, noted on the delivery for its owner. The spool keeps the capture until the new place is
-    verified.
+    verified; what was freed from it is fetched back from an archive first.
 
     Raises:
         NotFound: there is no such capture, series or session.
-        BadInput: the capture is at work this moment, or not in the spool.
+        BadInput: the capture is at work this moment, held by a person, or nowhere any more.
     """
     at = clock.now()
     with database.write() as connection:
@@ -101,7 +101,7 @@ def unlink(database: Database, capture_id: int, *, actor: str, clock: Clock) -> 
 
     Raises:
         NotFound: there is no such capture.
-        BadInput: it is at work this moment, not in the spool, or joined to nothing.
+        BadInput: it is at work this moment, held by a person, nowhere any more, or joined to nothing.
     """
     at, m = clock.now(), tables.match.c
     with database.write() as connection:
@@ -119,7 +119,8 @@ def undo(database: Database, capture_id: int, *, actor: str, clock: Clock) -> st
 
     Raises:
         NotFound: there is no such capture.
-        BadInput: it is at work this moment, not in the spool, or nobody linked it since the last `undo`.
+        BadInput: it is at work this moment, held by a person, nowhere any more, or nobody linked it since the last
+            `undo`.
     """
     at, m, e = clock.now(), tables.match.c, tables.event.c
     of_this = (e.subject == "capture") & (e.subject_id == capture_id) & e.verb.in_(["capture.undone", *_ACTS])
@@ -138,6 +139,7 @@ def undo(database: Database, capture_id: int, *, actor: str, clock: Clock) -> st
         withdraw(connection, capture_id, why=_ELSEWHERE, actor=actor, at=at)
         before: str | None = connection.execute(select(m.reason).where(matches).order_by(m.id.desc())).scalar()
         state = CaptureState.MATCHED if before else CaptureState.PACKED
+        wake_needed(connection, capture_id, at=at)
         words = before or "The join decides anew."
         move(connection, row, state, verb="undone", reason=words, actor=actor, at=at)
     return words

@@ -8,6 +8,7 @@ from kspace.clock import Clock
 from kspace.errors import BadInput, NotFound
 from transfer.catalog import tables
 from transfer.catalog.database import Database
+from transfer.catalog.matching import BY_A_PERSON
 from transfer.catalog.notices import clear_alert, note, raise_alert
 from transfer.catalog.saving import end_if_delivered
 from transfer.states import TRANSITIONS, CaptureState, DeliveryState
@@ -153,7 +154,7 @@ def _hold(  # noqa: PLR0913 -- the facts of the act
     if held not in TRANSITIONS[type(state)][state] or state is DeliveryState.VERIFIED:
         return False
     # A lease still running loses its row by the change of state: its result is dropped at commit.
-    columns = {"state": held, "since_at": at, "held_from": state, "held_code": "person", "reason": reason}
+    columns = {"state": held, "since_at": at, "held_from": state, "held_code": BY_A_PERSON, "reason": reason}
     connection.execute(update(table).where(table.c.id == row_id).values(columns))
     raise_alert(connection, key=f"{table.name}:{row_id}", severity="info", text=f"Held by a person: {reason}", at=at)
     _say(connection, table, row_id, "held", state, held, reason, actor, at)

@@ -13,6 +13,7 @@ from transfer.catalog.candidates import find_candidates
 from transfer.catalog.database import Database
 from transfer.catalog.dependencies import beside, needed_by
 from transfer.catalog.inventory import find_twin
+from transfer.catalog.judging import is_rejected
 from transfer.catalog.probes import body_limit
 from transfer.config import Config, settings_of
 from transfer.engine import Stage
@@ -90,6 +91,7 @@ def _of_captures(
             clock=clock,
             quiet_s=quiet_s,
             no_series_after_s=relay.no_series_after_s,
+            is_rejected=partial(is_rejected, database),
         ),
         "plan": lambda capture, progress: plan(
             capture,

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from sqlalchemy import Connection, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, literal, or_, select, update
 
+from dicom.evidence.serial import serial_of_series
 from dicom.join import index_keys
 from dicom.records import Instance, Series, Study
 from kspace.errors import SpoolError
@@ -132,7 +133,7 @@ class _Filing:
             s = tables.study.c
             self._connection.execute(update(tables.study).where(s.id == study_id).values(last_arrival_at=self._at))
             _reopen(self._connection, study_id, self._at, self._due_at)
-            _wake_captures(self._connection, arrival.series.serial, self._due_at)
+            _wake_captures(self._connection, serial_of_series(arrival.series), at=self._at, due_at=self._due_at)
         return seen
 
     def _is_news(self, study_id: int) -> bool:
@@ -219,7 +220,7 @@ def _series(database: Database, connection: Connection, arrival: Arrival, study_
             "series_uid": arrival.series.series_uid,
             "number": arrival.series.number,
             "protocol": arrival.series.protocol,
-            "serial": arrival.series.serial,
+            "serial": serial_of_series(arrival.series),
             "document": documents.to_document(arrival.series),
             "told": documents.to_document(arrival.study),
             "called_ae": arrival.called_ae,
@@ -323,10 +324,11 @@ def _delivery(  # noqa: PLR0913, PLR0917 -- the columns of a new row
     )
 
 
-def _wake_captures(connection: Connection, serial: str | None, due_at: datetime) -> None:
-    """New evidence re-opens the question for every capture of that scanner that has no series yet."""
+def _wake_captures(connection: Connection, serial: str | None, *, at: datetime, due_at: datetime) -> None:
+    """New evidence re-opens the question for every capture without a series that the scanner does not rule out."""
     c, m = tables.capture.c, tables.measurement.c
-    of_scanner = c.id.in_(select(m.capture_id).where(m.serial == serial))
+    may_be = literal(True) if serial is None else or_(m.serial == serial, m.serial.is_(None))
+    of_scanner = c.id.in_(select(m.capture_id).where(may_be))
     connection.execute(update(tables.capture).where(of_scanner, c.state == CaptureState.PACKED).values(due_at=due_at))
     held = and_(of_scanner, c.state == CaptureState.HELD, c.held_code == "join")
     for capture_id in connection.execute(select(c.id).where(held)).scalars().all():
@@ -335,10 +337,10 @@ def _wake_captures(connection: Connection, serial: str | None, due_at: datetime)
             .where(c.id == capture_id)
             .values(state=CaptureState.PACKED, due_at=due_at, held_from=None, held_code=None)
         )
-        clear_alert(connection, key=f"capture:{capture_id}", at=due_at)
+        clear_alert(connection, key=f"capture:{capture_id}", at=at)
         note(
             connection,
-            at=due_at,
+            at=at,
             actor=RELAY,
             subject="capture",
             subject_id=capture_id,

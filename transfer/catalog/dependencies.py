@@ -3,19 +3,22 @@
 MIDs start anew now and then, so they count only within one visit: the same study, registration or study LOID.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
+from dicom.evidence.serial import serial_of_measurement
+from dicom.records import Certainty, Decision
 from dicom.uids import registration_of
 from kspace.records import Measurement
 from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
-from transfer.catalog.inventory import look_again
+from transfer.catalog.inventory import find_twin_in, look_again
 from transfer.records import Beside
-from transfer.states import CaptureState
+from transfer.states import LOST_CODES, CaptureState, DeliveryState
 
 
 def set_dependencies(
@@ -26,11 +29,12 @@ def set_dependencies(
     connection.execute(delete(tables.dependency).where(n.capture_id == capture_id))
     inside = {m.mid for m in measurements}
     image = measurements[-1] if measurements else None
-    if image is None or image.serial is None:
+    serial = image and serial_of_measurement(image)
+    if image is None or serial is None:
         return
     for mid in image.dependency_mids:
         if mid not in inside:
-            values = {"capture_id": capture_id, "serial": image.serial, "mid": mid, "is_wanted": is_wanted}
+            values = {"capture_id": capture_id, "serial": serial, "mid": mid, "is_wanted": is_wanted}
             connection.execute(insert(tables.dependency).values(values))
     if is_wanted:
         _wake(connection, image, at)
@@ -67,10 +71,20 @@ def beside(database: Database, measurement: Measurement) -> Beside | None:
 _NOWHERE = {"study_uid": None, "series_uid": None}
 
 
+def lay_beside(needed: Beside, decision: Decision) -> Decision | None:
+    """Return the answer that a measurement goes to the scan of what needs it; None: that has none, or another study."""
+    if needed.series_uid is None or decision.study_uid not in {None, needed.study_uid}:
+        return None
+    reason = f"The reconstruction of MID {needed.mid} needs it: it goes to the scan of that one."
+    uids = (needed.series_uid,)
+    return replace(decision, certainty=Certainty.BESIDE, reason=reason, study_uid=needed.study_uid, series_uids=uids)
+
+
 def dependencies_of(connection: Connection, capture_ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
     """Return for each capture what it needs outside its own file: MID, whether a rule wants it, and the capture of it.
 
-    A capture that is None was never seen; of several with one MID that of the same visit counts.
+    ``lacks`` says why it is not there, None: it is there or on its way. Of several with one MID those of the same visit
+    count, and of these one that is there.
     """
     n, m, c = tables.dependency.c, tables.measurement.c, tables.capture.c
     rows = connection.execute(select(tables.dependency).where(n.capture_id.in_(capture_ids)).order_by(n.mid)).all()
@@ -79,16 +93,38 @@ def dependencies_of(connection: Connection, capture_ids: Sequence[int]) -> dict[
     found: dict[int, list[dict[str, Any]]] = {}
     for row in rows:
         same = _images(connection, and_(m.serial == row.serial, m.mid == row.mid, c.id != row.capture_id))
-        there = [(number, state) for number, state, other in same if _is_same_visit(of[row.capture_id], other)]
-        number, state = min(there, key=lambda one: one[1] == CaptureState.SKIPPED, default=(None, None))
-        one = {"mid": row.mid, "is_wanted": row.is_wanted, "capture": number, "state": state}
+        seen = [number for number, _, other in same if _is_same_visit(of[row.capture_id], other)]
+        lacks = _lacks(connection, seen)
+        number = min(seen, key=lambda one: lacks[one] is not None, default=None)
+        said = "not seen" if number is None else lacks[number]
+        one = {"mid": row.mid, "is_wanted": row.is_wanted, "capture": number, "lacks": said}
         found.setdefault(row.capture_id, []).append(one)
     return found
 
 
+def _lacks(connection: Connection, capture_ids: Iterable[int]) -> dict[int, str | None]:
+    """Return of each capture in a few words why nobody has it any more, or will; None: it is there or on its way."""
+    c, f, d = tables.capture.c, tables.source_file.c, tables.delivery.c
+    columns = (c.id, c.state, c.sha256, c.manifest.is_not(None).label("is_packed"), f.gone_at)
+    rows = connection.execute(select(*columns).join(tables.source_file).where(c.id.in_(capture_ids))).all()
+    sent = connection.execute(select(d.capture_id, d.state, d.held_code).where(d.capture_id.in_(capture_ids))).all()
+    lost = {one.capture_id for one in sent if one.state == DeliveryState.HELD and one.held_code in LOST_CODES}
+    lost -= {one.capture_id for one in sent if one.state == DeliveryState.VERIFIED}
+    said: dict[int, str | None] = {}
+    for row in rows:
+        if row.state == CaptureState.SKIPPED:
+            said[row.id] = None if row.sha256 and find_twin_in(connection, row.sha256, row.id) else "not captured"
+        elif row.state == CaptureState.RELEASED:
+            said[row.id] = "released"
+        else:
+            is_gone = row.gone_at is not None and not row.is_packed
+            said[row.id] = "gone" if is_gone else "lost" if row.id in lost else None
+    return said
+
+
 def _dependents(connection: Connection, measurement: Measurement) -> list[tuple[int, str, Measurement]]:
     n, m = tables.dependency.c, tables.measurement.c
-    needing = select(n.capture_id).where(n.serial == measurement.serial, n.mid == measurement.mid)
+    needing = select(n.capture_id).where(n.serial == serial_of_measurement(measurement), n.mid == measurement.mid)
     found = _images(connection, m.capture_id.in_(needing))
     return [one for one in found if _is_same_visit(measurement, one[2])]
 
@@ -111,7 +147,8 @@ def _images(connection: Connection, *where: Any) -> list[tuple[int, str, Measure
 def _wake(connection: Connection, image: Measurement, at: datetime) -> None:
     """Let files that nobody wanted, and that still lie on the share, be looked at again: they are needed now."""
     m, c, f = tables.measurement.c, tables.capture.c, tables.source_file.c
-    skipped = and_(m.serial == image.serial, m.mid.in_(image.dependency_mids), c.state == CaptureState.SKIPPED)
+    serial = serial_of_measurement(image)
+    skipped = and_(m.serial == serial, m.mid.in_(image.dependency_mids), c.state == CaptureState.SKIPPED)
     there = c.source_file_id.in_(select(f.id).where(f.gone_at.is_(None)))
     for capture_id, _, other in _images(connection, skipped, there, c.sha256.is_(None)):
         if not _is_same_visit(image, other):

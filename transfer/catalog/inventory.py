@@ -53,6 +53,12 @@ def record_listing(  # noqa: PLR0913 -- the facts of one listing
 
 def find_twin(database: Database, sha256: str, capture_id: int) -> int | None:
     """Return another capture that holds the same bytes, in the spool or verified in an archive."""
+    with database.read() as connection:
+        return find_twin_in(connection, sha256, capture_id)
+
+
+def find_twin_in(connection: Connection, sha256: str, capture_id: int) -> int | None:
+    """Return the same within a transaction."""
     c, d = tables.capture.c, tables.delivery.c
     # The manifest tells that it was packed; what was skipped or released since then holds nothing any more. Nor does
     # what an archive lost or the spool spoiled, unless another archive has it.
@@ -64,8 +70,7 @@ def find_twin(database: Database, sha256: str, capture_id: int) -> int | None:
         or_(is_there, and_(~is_lost, c.state != CaptureState.RETIRED)),
     )
     query = select(c.id).where(c.sha256 == sha256, c.id != capture_id, holds).order_by(c.id).limit(1)
-    with database.read() as connection:
-        found: int | None = connection.execute(query).scalar()
+    found: int | None = connection.execute(query).scalar()
     return found
 
 

@@ -6,13 +6,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, delete, desc, func, insert, or_, select
 
-from dicom.join import decide
 from kspace.errors import NotFound
 from kspace.records import Measurement
 from transfer.catalog import documents, tables
-from transfer.catalog.candidates import find_candidates
 from transfer.catalog.database import Database
 from transfer.catalog.dependencies import dependencies_of
+from transfer.catalog.judging import judge
 from transfer.catalog.notices import in_doubt
 from transfer.standing import RawFacts, Standing, badge, standing_of_images, standing_of_raw
 from transfer.states import CaptureState, DeliveryState
@@ -44,7 +43,7 @@ def place(database: Database, *, now: datetime, since: datetime) -> int:
         last_of_each = {row.id: documents.to_measurement(row.document) for row in connection.execute(query)}
     placed = 0
     for capture_id, measurement in last_of_each.items():
-        decision = decide(measurement, [k.series for k in find_candidates(database, measurement)])
+        decision = judge(database, measurement)
         if decision.study_uid is None:
             continue
         with database.write() as connection:
@@ -195,7 +194,7 @@ def _facts(row: Row, sent: Collection[Row]) -> RawFacts:
         first_seen_at=row["first_seen_at"],
         held_codes=[one["held_code"] for one in sent if one["state"] == DeliveryState.HELD],
         is_in_doubt=row["text"] is not None,
-        lacks_dependency=any(one["is_wanted"] and one["state"] in {None, CaptureState.SKIPPED} for one in row["needs"]),
+        lacks_dependency=any(one["is_wanted"] and one["lacks"] for one in row["needs"]),
     )
 
 

@@ -12,6 +12,8 @@ from transfer.states import CaptureState, DeliveryState
 
 BY_HAND = "by hand"
 """The certainty of a person's word, and why a capture is held that a person unlinked."""
+BY_A_PERSON = "person"
+"""Why work is held that a person held: nothing but their `retry` lets it go."""
 _LINKABLE = {CaptureState.PACKED, CaptureState.MATCHED, CaptureState.PLANNED, CaptureState.DELIVERED}
 
 
@@ -56,7 +58,7 @@ def movable(connection: Connection, capture_id: int) -> RowMapping:
 
     Raises:
         NotFound: there is no such capture.
-        BadInput: it is at work this moment, or not in the spool.
+        BadInput: it is at work this moment, held by a person, or not in the spool.
     """
     c, d = tables.capture.c, tables.delivery.c
     row = connection.execute(select(tables.capture).where(c.id == capture_id).with_for_update()).mappings().first()
@@ -67,6 +69,13 @@ def movable(connection: Connection, capture_id: int) -> RowMapping:
         raise BadInput(
             f"Capture {capture_id} is {row['state']}: only what lies packed in the spool can be linked. Nothing was "
             "changed."
+        )
+    held = select(d.reason).where(d.capture_id == capture_id, d.held_code == BY_A_PERSON)
+    said = row["reason"] if row["held_code"] == BY_A_PERSON else connection.execute(held).scalar()
+    if said is not None:
+        raise BadInput(
+            f"A person holds capture {capture_id} ({said}). Nothing was changed; `kspace retry {capture_id}` lets it "
+            "go, then say it again."
         )
     at_work = select(d.id).where(d.capture_id == capture_id, d.lease_token.is_not(None))
     if connection.execute(at_work).first():

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
-from dicom.join import decide
 from dicom.records import Certainty, Decision
 from kspace.errors import BadInput
 from transfer.catalog import documents, tables
-from transfer.catalog.candidates import find_candidates
 from transfer.catalog.database import Database
-from transfer.catalog.matching import add_series, movable, move, record_decision, withdraw
+from transfer.catalog.dependencies import beside, lay_beside, wake_needed
+from transfer.catalog.judging import is_rejected, judge
+from transfer.catalog.matching import BY_A_PERSON, add_series, movable, move, record_decision, withdraw
 from transfer.catalog.notices import RELAY, clear_alert, raise_alert
-from transfer.states import CaptureState
+from transfer.states import CaptureState, DeliveryState
 
 _LOOKED_AT_FOR = timedelta(days=30)
 _IN_SPOOL = {CaptureState.MATCHED, CaptureState.PLANNED, CaptureState.DELIVERED}
@@ -24,23 +24,31 @@ _IN_SPOOL = {CaptureState.MATCHED, CaptureState.PLANNED, CaptureState.DELIVERED}
 class _Joined:
     id: int
     state: str
+    study_uid: str
     series_uid: str | None
-    measurement: documents.Document
+    certainty: str
+    document: documents.Document
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether it lies with what needs it."""
+        return self.certainty == Certainty.BESIDE
 
 
 def rejoin(database: Database, *, now: datetime, grown_since: datetime, quiet_s: float) -> bool:
     """Judge anew what the relay itself joined and whose study grew and is quiet since; False: some were at work.
 
-    What had a study alone and has a series now is delivered there too, and its former place stays. Where a series is in
-    doubt now, nothing is moved: a person is told. A person's word is never judged.
+    What had a study alone, or lay beside what needs it, and has a series now is delivered there too, and its former
+    place stays. Where a series is in doubt now, nothing is moved: a person is told. A person's word is never judged.
     """
     quiet = timedelta(seconds=quiet_s)
     with database.read() as connection:
         found = _joined(connection, now=now, after=grown_since - quiet, until=now - quiet)
     is_all_done = True
     for row in found:
-        measurement = documents.to_measurement(row.measurement)
-        decision = decide(measurement, [c.series for c in find_candidates(database, measurement)])
+        decision = _judge(database, row)
+        if is_rejected(database, row.id, decision):
+            continue
         try:
             with database.write() as connection:
                 _weigh(connection, row, decision, at=now)
@@ -49,59 +57,85 @@ def rejoin(database: Database, *, now: datetime, grown_since: datetime, quiet_s:
     return is_all_done
 
 
+def _judge(database: Database, row: _Joined) -> Decision:
+    """Return where it belongs by what is known now: its own series, or, beside others, where the first of them goes."""
+    measurement = documents.to_measurement(row.document)
+    decision = judge(database, measurement)
+    needed = beside(database, measurement) if row.is_beside and decision.certainty is not Certainty.CERTAIN else None
+    return lay_beside(needed, decision) or decision if needed else decision
+
+
 def _joined(connection: Connection, *, now: datetime, after: datetime, until: datetime) -> Sequence[_Joined]:
-    c, m, s, n = tables.capture.c, tables.match.c, tables.study.c, tables.measurement.c
-    grown = select(s.id).where(s.last_arrival_at > after, s.last_arrival_at <= until)
-    # What has no series may have one in another study of its scanner: closed and opened again, or split on its way.
-    scanners = select(tables.series.c.serial).where(tables.series.c.study_id.in_(grown))
+    c, m, s, n, d = (t.c for t in (tables.capture, tables.match, tables.study, tables.measurement, tables.delivery))
     counts = select(func.max(m.id)).where(m.undone_at.is_(None)).group_by(m.capture_id)
     image = select(n.capture_id, func.max(n.number).label("number")).group_by(n.capture_id).subquery()
+    held = select(d.capture_id).where(d.kind == "raw", d.state == DeliveryState.HELD, d.held_code == BY_A_PERSON)
     query = (
-        select(c.id, c.state, m.series_uid, n.document)
+        select(c.id, c.state, s.study_uid, m.series_uid, m.certainty, n.document)
         .select_from(tables.capture)
         .join(tables.match)
         .join(tables.study, s.id == m.study_id)
         .join(image, image.c.capture_id == c.id)
         .join(tables.measurement, and_(n.capture_id == c.id, n.number == image.c.number))
-        .where(m.id.in_(counts), m.actor == RELAY, m.certainty != Certainty.BESIDE, m.at > now - _LOOKED_AT_FOR)
-        .where(c.state.in_([*_IN_SPOOL, CaptureState.RETIRED]))
-        .where(
-            or_(and_(s.id.in_(grown), s.last_arrival_at > m.at), and_(m.series_uid.is_(None), n.serial.in_(scanners)))
-        )
+        .where(m.id.in_(counts), m.actor == RELAY, m.at > now - _LOOKED_AT_FOR)
+        .where(c.state.in_([*_IN_SPOOL, CaptureState.RETIRED]), c.id.not_in(held))
+        .where(_is_news(after, until))
         .order_by(c.id)
     )
     return [_Joined(*row) for row in connection.execute(query)]
 
 
-def _weigh(
-    connection: Connection,
-    row: _Joined,
-    decision: Decision,
-    *,
-    at: datetime,
-) -> None:
-    is_certain = decision.certainty is Certainty.CERTAIN
-    if is_certain and row.series_uid in decision.series_uids:
+def _is_news(after: datetime, until: datetime) -> ColumnElement[bool]:
+    """Return the condition that something may have changed: images came, what needs it moved, or a hold was lifted."""
+    c, m, s, n, d = (t.c for t in (tables.capture, tables.match, tables.study, tables.measurement, tables.delivery))
+    one, other, of = tables.series.c, tables.match.alias().c, tables.dependency.c
+    grown = select(s.id).where(s.last_arrival_at > after, s.last_arrival_at <= until)
+    # While it was held it was passed over.
+    is_let_go = or_(c.since_at >= after, c.id.in_(select(d.capture_id).where(d.kind == "raw", d.since_at >= after)))
+    is_grown = and_(s.last_arrival_at > m.at, s.last_arrival_at <= until, or_(s.id.in_(grown), is_let_go))
+    # What has no series may have one in another study of its scanner: closed and opened again, or split on its way.
+    is_loose = or_(m.series_uid.is_(None), m.certainty == Certainty.BESIDE)
+    may_be = or_(one.serial == n.serial, one.serial.is_(None), n.serial.is_(None))
+    is_of_scanner = select(one.id).where(one.study_id.in_(grown.correlate(None)), may_be).correlate(tables.measurement)
+    needing = select(other.id).where(of.capture_id == other.capture_id, of.serial == n.serial, of.mid == n.mid)
+    has_moved = needing.where(other.at >= after, other.at > m.at).correlate(tables.measurement, tables.match)
+    is_left_behind = and_(m.certainty == Certainty.BESIDE, has_moved.exists())
+    return or_(is_grown, is_left_behind, and_(is_loose, or_(is_of_scanner.exists(), is_let_go)))
+
+
+def _weigh(connection: Connection, row: _Joined, decision: Decision, *, at: datetime) -> None:
+    is_certain = decision.certainty in {Certainty.CERTAIN, Certainty.BESIDE}
+    is_there = is_certain and row.series_uid in decision.series_uids
+    if is_there:
         add_series(connection, row.id, decision)
+    if is_there or _stays_loose(row, decision):
         clear_alert(connection, key=f"doubt:{row.id}", at=at)
-    elif row.series_uid is None and not is_certain:
-        return
-    elif row.series_uid is None and row.state in _IN_SPOOL:
+    elif is_certain and (row.series_uid is None or row.is_beside) and row.state in _IN_SPOOL:
         capture = movable(connection, row.id)
         why = "Images that came later show its scan; what lies in the former place is left to its owner."
         withdraw(connection, row.id, why=why, actor=RELAY, at=at)
         record_decision(connection, row.id, decision, at=at)
+        wake_needed(connection, row.id, at=at)
         move(connection, capture, CaptureState.MATCHED, verb="rejoined", reason=decision.reason, actor=RELAY, at=at)
     else:
-        _doubt(connection, row.id, decision, is_late=row.series_uid is None, at=at)
+        _doubt(connection, row, decision, at=at)
 
 
-def _doubt(connection: Connection, capture_id: int, decision: Decision, *, is_late: bool, at: datetime) -> None:
+def _stays_loose(row: _Joined, decision: Decision) -> bool:
+    """Whether the join still knows no series of its own for it, and nothing speaks against the session it lies in."""
+    if row.is_beside:
+        return decision.certainty not in {Certainty.CERTAIN, Certainty.BESIDE}
+    is_same = decision.study_uid == row.study_uid
+    return row.series_uid is None and is_same and decision.certainty is Certainty.STUDY_ONLY
+
+
+def _doubt(connection: Connection, row: _Joined, decision: Decision, *, at: datetime) -> None:
+    is_late = decision.certainty in {Certainty.CERTAIN, Certainty.BESIDE} and (row.series_uid is None or row.is_beside)
     what = (
-        f"Images that came later show the scan of capture {capture_id}, whose data lie at the session itself, and the "
-        "spool is freed. Whoever owns the session can move them there."
+        f"Images that came later show the scan of capture {row.id}, whose data lie elsewhere in its session, and the "
+        f"spool is freed. `kspace link {row.id}` with that scan fetches them back and delivers them there."
         if is_late
-        else f"Images that came later put the scan of capture {capture_id} in doubt. Nothing was moved. See `kspace "
-        f"review`, then say with `kspace link {capture_id}` which it is."
+        else f"Images that came later put the scan of capture {row.id} in doubt. Nothing was moved. See `kspace "
+        f"review`, then say with `kspace link {row.id}` which it is."
     )
-    raise_alert(connection, key=f"doubt:{capture_id}", severity="warning", text=f"{what} {decision.reason}", at=at)
+    raise_alert(connection, key=f"doubt:{row.id}", severity="warning", text=f"{what} {decision.reason}", at=at)

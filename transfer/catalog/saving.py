@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
+from dicom.evidence.serial import serial_of_measurement
 from kspace.records import Audit, Measurement, Part
 from transfer.catalog import documents, tables
 from transfer.catalog.dependencies import set_dependencies, wake_needed
@@ -330,7 +331,7 @@ def _set_measurements(connection: Connection, capture_id: int, measurements: tup
                 capture_id=capture_id,
                 number=number,
                 mid=measurement.mid,
-                serial=measurement.serial,
+                serial=serial_of_measurement(measurement),
                 protocol=measurement.protocol,
                 document=documents.to_document(measurement),
             )

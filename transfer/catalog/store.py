@@ -125,7 +125,10 @@ class Store:
             if _state(row) is not claim.record.state:  # re-opened meanwhile by an arrival: the result is about the past
                 self._give_back(connection, table, row, {})
                 return False
+            is_woken = row["due_at"] != claim.due_at  # what it waits for came while the stage was running
             match outcome:
+                case _ if is_woken and claim.stage == "join":  # judged without what came: at its time once more
+                    self._give_back(connection, table, row, {})
                 case Done(SendAgain(reason)) if row["failures"] + 1 >= MAX_FAILURES:
                     self._hold(connection, table, row, f"Sent {MAX_FAILURES} times in vain: {reason}", "not_held", now)
                 case Done(result):
@@ -135,7 +138,6 @@ class Store:
                     )
                     self._end_pauses(connection, claim, row, now)
                 case Later(reason, after_s):
-                    is_woken = row["due_at"] != claim.due_at  # what it waits for came while the stage was running
                     due_at = now if is_woken else now + timedelta(seconds=after_s)
                     self._give_back(connection, table, row, {"reason": reason, "due_at": due_at, "failures": 0})
                 case Held(reason, code):

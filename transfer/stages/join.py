@@ -1,7 +1,6 @@
 """PACKED -> MATCHED: which study and which series the measurement belongs to."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -11,6 +10,7 @@ from dicom.join import decide
 from dicom.records import Certainty, Decision, Series, Weight
 from kspace.clock import Clock
 from kspace.records import Measurement
+from transfer.catalog.dependencies import lay_beside
 from transfer.records import Beside, Capture, Done, Held, Joined, Later, Outcome
 
 _log = structlog.get_logger()
@@ -36,11 +36,13 @@ def join(  # noqa: PLR0913 -- the ports and the two times
     clock: Clock,
     quiet_s: float,
     no_series_after_s: float,
+    is_rejected: Callable[[int, Decision], bool] = lambda *_: False,
 ) -> Outcome:
     """Judge the imaging measurement against every candidate; certain goes on, everything else waits and says why.
 
     Nothing is decided while a study still grows: the next image may be the better evidence. What is certain of no
-    series, and what another measurement's reconstruction needs, goes beside that one.
+    series, and what another measurement's reconstruction needs, goes beside that one. An answer that a person took back
+    (``is_rejected``) is not given again.
     """
     if capture.image is None:
         return Later("No DICOM can be matched: the raw file's header could not be read.", _A_DAY_S)
@@ -51,12 +53,14 @@ def join(  # noqa: PLR0913 -- the ports and the two times
         return Later("DICOM of this study is still arriving.", (quiet_at - now).total_seconds())
     decision = decide(capture.image, [c.series for c in found])
     _tell(capture.id, capture.image, decision)
-    if decision.certainty is Certainty.CERTAIN:
-        return Done(Joined(decision))
     waits_until = capture.since_at + timedelta(seconds=no_series_after_s)
-    needed = beside(capture.image)
+    needed = beside(capture.image) if decision.certainty is not Certainty.CERTAIN else None
     outcome = _beside(needed, decision, may_wait=now < waits_until) if needed else None
-    return outcome or _uncertain(capture, decision, found, now, no_series_after_s)
+    outcome = outcome or _by_certainty(capture, decision, found, now, no_series_after_s)
+    match outcome:
+        case Done(Joined(answer)) if is_rejected(capture.id, answer):
+            return Held(f"{answer.reason} A person said that it is not. {_SAY_WHICH}", "join")
+    return outcome
 
 
 def _tell(capture_id: int, image: Measurement, decision: Decision) -> None:
@@ -79,18 +83,16 @@ def _beside(needed: Beside, decision: Decision, *, may_wait: bool) -> Outcome | 
     if needed.study_uid is None:
         reason = f"Goes to the scan of MID {needed.mid}, whose reconstruction needs it, once that is known."
         return Later(reason, _LOOK_AGAIN_S) if may_wait else None
-    if needed.series_uid is None or decision.study_uid not in {None, needed.study_uid}:
-        return None
-    reason = f"The reconstruction of MID {needed.mid} needs it: it goes to the scan of that one."
-    uids = (needed.series_uid,)
-    found = replace(decision, certainty=Certainty.BESIDE, reason=reason, study_uid=needed.study_uid, series_uids=uids)
-    return Done(Joined(found))
+    found = lay_beside(needed, decision)
+    return Done(Joined(found)) if found else None
 
 
-def _uncertain(
+def _by_certainty(
     capture: Capture, decision: Decision, found: Sequence[Candidate], now: datetime, no_series_after_s: float
 ) -> Outcome:
     match decision.certainty:
+        case Certainty.CERTAIN:
+            return Done(Joined(decision))
         case Certainty.STUDY_ONLY:
             return _without_series(capture, decision, found, now, no_series_after_s)
         case Certainty.AMBIGUOUS:
@@ -99,6 +101,7 @@ def _uncertain(
             return Later(f"No DICOM matches yet: {decision.reason}", _A_DAY_S)
 
 
+_SAY_WHICH = "Say with `kspace link` which scan it is of; `kspace undo` takes the word back that it is not of this one."
 _LOOK_AGAIN_S = 600.0
 _A_DAY_S = 86_400.0
 """New DICOM of the scanner wakes the capture at once; this is only the longest silence."""

@@ -69,7 +69,8 @@ def arrive(database, clock, tmp_path):
 
     def _arrive(study: str, number: int, *, image: int = 1, ticks=(), **more) -> None:
         uid = f"{study}.{number}.{image}"
-        series = Series(series_uid=f"{study}.{number}", study_uid=study, number=number, serial="4711", **more)
+        told = {"serial": "4711"} | more
+        series = Series(series_uid=f"{study}.{number}", study_uid=study, number=number, **told)
         arrival = Arrival(
             study=Study(study_uid=study),
             series=series,

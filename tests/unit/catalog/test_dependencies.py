@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from kspace.records import Audit, Measurement, Packed, SourceFile, Verdict
-from transfer.catalog import ledger, lists
+from transfer.catalog import ledger, lists, tables
 from transfer.catalog.dependencies import beside, dependencies_of, needed_by
 from transfer.feeds.remind import remind
 from transfer.records import Beside, Done, PackedUp, Settled
@@ -75,8 +76,8 @@ def test_without_the_rules_word_nothing_is_looked_at_again_but_it_is_told_what_i
     with database.read() as connection:
         assert dependencies_of(connection, [2]) == {
             2: [
-                {"mid": 5, "is_wanted": False, "capture": 1, "state": "skipped"},
-                {"mid": 6, "is_wanted": False, "capture": None, "state": None},
+                {"mid": 5, "is_wanted": False, "capture": 1, "lacks": "not captured"},
+                {"mid": 6, "is_wanted": False, "capture": None, "lacks": "not seen"},
             ]
         }
 
@@ -109,3 +110,25 @@ def test_raw_data_without_images_have_an_age_their_bytes_and_a_reminder_each_wee
     assert len(told()) == 1
     clock.sleep(timedelta(days=8).total_seconds())
     assert [is_open for _, is_open in told()] == [True, False], "a reminder is told anew"
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ({"state": "released"}, "released"),
+        ({"state": "skipped"}, "not captured"),
+        ({"state": "held", "held_code": "file_vanished"}, "gone"),
+        ({"state": "settled"}, None),
+    ],
+)
+def test_what_is_needed_and_is_not_there_is_said_to_be_missing(database, settle, list_files, end, said):
+    """Also where it was captured once: released, or gone from the scanner before it was packed."""
+    settle(ADJUSTMENT, choice=WANTED)
+    settle(replace(IMAGE, dependency_mids=(5,)), choice=WANTED)
+    if said == "gone":
+        list_files(SourceFile(path="1.dat", size=5, mtime_ns=1))
+    with database.write() as connection:
+        connection.execute(update(tables.capture).where(tables.capture.c.id == 1).values(end))
+    with database.read() as connection:
+        (needed,) = dependencies_of(connection, [2])[2]
+    assert needed == {"mid": 5, "is_wanted": True, "capture": 1, "lacks": said}

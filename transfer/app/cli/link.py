@@ -24,8 +24,9 @@ def review(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
         return
     for one in told:
         start = f", {one['start']}" if one["start"] else ""
+        what = f"MID {one['mid']} {one['protocol']}" if one["protocol"] else one["path"]
         console.print(
-            f"{one['raw']}  MID {one['mid']} {one['protocol']}{start}, {one['scanner']}",
+            f"{one['raw']}  {what}{start}, {one['scanner']}",
             style="bold",
             highlight=False,
             markup=False,
@@ -70,14 +71,15 @@ def undo(capture_id: CaptureId, config: ConfigPath = DEFAULT_CONFIG) -> None:
 
 
 def _told(doubt: linking.Doubt) -> dict[str, Any]:
-    image, decision = doubt.image, doubt.decision
+    capture, image, decision = doubt.capture, doubt.capture.image, doubt.decision
     return {
-        "raw": doubt.capture_id,
-        "scanner": doubt.scanner,
-        "state": doubt.state,
-        "mid": image.mid,
-        "protocol": printable(image.protocol or "without a protocol"),
-        "start": clock_time(image.ticks[0]) if image.ticks else None,
+        "raw": capture.id,
+        "scanner": capture.scanner,
+        "state": capture.state,
+        "path": printable(capture.file.path),
+        "mid": image and image.mid,
+        "protocol": image and printable(image.protocol or "without a protocol"),
+        "start": clock_time(image.ticks[0]) if image and image.ticks else None,
         "certainty": decision.certainty,
         "reason": decision.reason,
         "candidates": [

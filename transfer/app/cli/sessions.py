@@ -17,7 +17,7 @@ from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, console
 from transfer.app.rawfile import clock_time, printable
 from transfer.catalog import ledger
 from transfer.standing import Standing
-from transfer.states import CaptureState, DeliveryState
+from transfer.states import DeliveryState
 
 Row = dict[str, Any]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for tables elsewhere.")]
@@ -145,15 +145,13 @@ def _needs(needs: str | list[Row]) -> str:
 
 def _lacks(needs: str | list[Row]) -> str:
     """Return which of what a rule wants with the measurement is not there, in a sentence; empty if all is."""
-    lacking = [] if isinstance(needs, str) else [n for n in needs if n["is_wanted"] and not _has(n).startswith("(")]
+    lacking = [] if isinstance(needs, str) else [n for n in needs if n["is_wanted"] and n["lacks"]]
     said = ", ".join(f"MID {one['mid']} ({_has(one)})" for one in lacking)
     return f"Its reconstruction needs {said}." if said else ""
 
 
 def _has(one: Row) -> str:
-    if one["capture"] is None:
-        return "not seen"
-    return f"({one['capture']})" if one["state"] != CaptureState.SKIPPED else "not captured"
+    return one["lacks"] or f"({one['capture']})"
 
 
 def _without_raw(one: Row) -> Iterable[dict[str, Any]]:
