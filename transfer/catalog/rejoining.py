@@ -92,7 +92,7 @@ def _is_news(after: datetime, until: datetime) -> ColumnElement[bool]:
     grown = select(s.id).where(s.last_arrival_at > after, s.last_arrival_at <= until)
     # While it was held it was passed over.
     is_let_go = or_(c.since_at >= after, c.id.in_(select(d.capture_id).where(d.kind == "raw", d.since_at >= after)))
-    is_grown = and_(s.last_arrival_at > m.at, s.last_arrival_at <= until, or_(s.id.in_(grown), is_let_go))
+    is_grown = and_(s.last_arrival_at > m.at, or_(s.id.in_(grown), is_let_go))
     # What has no series may have one in another study of its scanner: closed and opened again, or split on its way.
     is_loose = or_(m.series_uid.is_(None), m.certainty == Certainty.BESIDE)
     may_be = or_(one.serial == n.serial, one.serial.is_(None), n.serial.is_(None))
@@ -100,7 +100,8 @@ def _is_news(after: datetime, until: datetime) -> ColumnElement[bool]:
     needing = select(other.id).where(of.capture_id == other.capture_id, of.serial == n.serial, of.mid == n.mid)
     has_moved = needing.where(other.at >= after, other.at > m.at).correlate(tables.measurement, tables.match)
     is_left_behind = and_(m.certainty == Certainty.BESIDE, has_moved.exists())
-    return or_(is_grown, is_left_behind, and_(is_loose, or_(is_of_scanner.exists(), is_let_go)))
+    is_quiet = s.last_arrival_at <= until
+    return is_quiet & or_(is_grown, is_left_behind, and_(is_loose, or_(is_of_scanner.exists(), is_let_go)))
 
 
 def _weigh(connection: Connection, row: _Joined, decision: Decision, *, at: datetime) -> None:
