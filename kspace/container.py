@@ -10,54 +10,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-import zstandard
-
-from kspace import codecs
-from kspace.codecs import Codec
-from kspace.errors import BadInput, SpoolError
+from kspace.chunks import Coders, Encoded, decoded
+from kspace.errors import SpoolError
 from kspace.paths import sync_folder
 from kspace.records import Chunk
-from kspace.registry import plugins
-
-_AUTO, _PLAIN = "twx", "zstd"
-MAX_CHUNK_BYTES = 16 << 20
-"""Of the source: enough for every codec's ratio, small enough for a small box (docs/design/container.md)."""
-
-
-def codec_named(name: str) -> Codec:
-    """Return a codec by the name manifests know it by, with its default settings.
-
-    Raises:
-        BadInput: no such codec.
-    """
-    found = plugins(codecs).get(name)
-    if found is None:
-        raise BadInput(f"No codec is called {name!r} here; a newer program wrote this. Install that version.")
-    built: Codec = found.build(found.settings())
-    return built
-
-
-def decoded(chunk: Chunk, stored: bytes, decoders: dict[str, Codec]) -> bytes | bytearray:
-    """Return a chunk's source bytes after checking its stored bytes.
-
-    Raises:
-        SpoolError: length, digest or decoding disagree with what the chunk table says.
-    """
-    if len(stored) != chunk.stored_bytes or sha256(stored).hexdigest() != chunk.sha256:
-        raise SpoolError(f"The stored chunk at byte {chunk.offset} is not the one that was written.")
-    if chunk.raw_bytes > MAX_CHUNK_BYTES:
-        raise SpoolError(f"The chunk at byte {chunk.offset} claims {chunk.raw_bytes} bytes; none is so long.")
-    if chunk.codec not in decoders:
-        decoders[chunk.codec] = codec_named(chunk.codec)
-    raw = decoders[chunk.codec].decode(stored, raw_bytes=chunk.raw_bytes)
-    if len(raw) != chunk.raw_bytes:
-        raise SpoolError(f"The chunk at byte {chunk.offset} decodes to {len(raw)} bytes, not {chunk.raw_bytes}.")
-    return raw
 
 
 class PackedFile:
@@ -73,7 +33,7 @@ class PackedFile:
         self.path = path
         self._head = json.dumps({"of": of}).encode() + b"\n"
         self._journal_path = journal_of(path)
-        self._decoders: dict[str, Codec] = {}
+        self._coders = Coders()
         self.chunks: list[Chunk] = []
 
     def __enter__(self) -> Self:
@@ -108,37 +68,29 @@ class PackedFile:
                 self._data.seek(chunk.offset)
                 stored = self._data.read(chunk.stored_bytes)
             try:
-                raw = decoded(chunk, stored, self._decoders)
+                raw = decoded(chunk, stored, self._coders)
             except SpoolError:
                 break  # written when the power went: this chunk and all behind it come from the source again
             self.chunks.append(chunk)
             yield raw
         self._cut_off()
 
-    def append(self, raw: bytes | bytearray | memoryview, *, codec: str) -> Chunk:
-        """Encode, decode again, compare, write: only then the chunk counts.
-
-        ``codec`` "auto" takes the one that knows TWIX. Where that finds no readouts it gives a plain zstd frame, and
-        the chunk says so: whoever restores it by hand needs no more than `zstd`.
+    def append(self, encoded: Encoded) -> Chunk:
+        """Write it behind the others; from here on it counts.
 
         Raises:
-            SpoolError: the codec gave back other bytes, or the disk refused.
+            SpoolError: the disk refused.
         """
-        codec = _AUTO if codec == "auto" else codec
-        coder = self._coder(codec)
-        stored = coder.encode(raw)
-        if coder.decode(stored, raw_bytes=len(raw)) != raw:
-            raise SpoolError(f"The codec {codec!r} does not give back what it was given; the source is untouched.")
         chunk = Chunk(
             offset=self.stored_bytes,
-            raw_bytes=len(raw),
-            stored_bytes=len(stored),
-            codec=_PLAIN if codec == _AUTO and stored.startswith(zstandard.FRAME_HEADER) else codec,
-            sha256=sha256(stored).hexdigest(),
+            raw_bytes=encoded.raw_bytes,
+            stored_bytes=len(encoded.stored),
+            codec=encoded.codec,
+            sha256=encoded.sha256,
         )
         with _disk():
             self._data.seek(chunk.offset)
-            self._data.write(stored)
+            self._data.write(encoded.stored)
             self._data.flush()
             self._journal.write(json.dumps(asdict(chunk)).encode() + b"\n")
             self._journal.flush()
@@ -152,11 +104,6 @@ class PackedFile:
                 handle.flush()
                 os.fsync(handle.fileno())
             sync_folder(self.path.parent)
-
-    def _coder(self, name: str) -> Codec:
-        if name not in self._decoders:
-            self._decoders[name] = codec_named(name)
-        return self._decoders[name]
 
     def _journalled(self) -> Iterator[Chunk]:
         with _disk():
@@ -208,9 +155,9 @@ def unpack(chunks: Iterable[Chunk], read: Callable[[int], bytes]) -> Iterator[by
     Raises:
         SpoolError: a chunk is damaged.
     """
-    decoders: dict[str, Codec] = {}
+    coders = Coders()
     for chunk in chunks:
-        yield decoded(chunk, read(chunk.stored_bytes), decoders)
+        yield decoded(chunk, read(chunk.stored_bytes), coders)
 
 
 @contextmanager

@@ -3,12 +3,18 @@
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kspace.container import MAX_CHUNK_BYTES, PackedFile, journal_of
+from kspace.chunks import MAX_CHUNK_BYTES
+from kspace.container import PackedFile, journal_of
+from kspace.encoding import Encoding
 from kspace.errors import FileChanged
 from kspace.records import Packed
 from kspace.sources import Reader
 from kspace.twix.walk import Walker
+
+if TYPE_CHECKING:
+    import hashlib
 
 _READ_BYTES = 1 << 20
 _WALK_BYTES = 4 << 20
@@ -41,28 +47,8 @@ def pack(  # noqa: PLR0913 -- the pass is one verb with one option
         for raw in packed.replay():
             digest.update(raw)
             walker.feed(raw)
-        held, walked = bytearray(), 0
-        start = packed.raw_bytes
-        while (at := start + len(held)) < size:
-            block = reader.read(at, min(_READ_BYTES, chunk_bytes - len(held), size - at))
-            if not block:
-                raise FileChanged(f"The file ended at byte {at} of {size}; it will be looked at anew.")
-            digest.update(block)
-            held += block
-            is_full, is_end = len(held) == chunk_bytes, start + len(held) == size
-            if not (is_full or is_end or len(held) - walked >= _WALK_BYTES):
-                continue
-            walker.feed(memoryview(held)[walked:])
-            ends = _ends(walker, start=start, held=len(held), is_full=is_full)
-            if is_end:
-                ends.append(size)
-            for end in ends:
-                if end > start:
-                    packed.append(held[: end - start], codec=codec)
-                    del held[: end - start]
-                    start = end
-                    progress(start)
-            walked = len(held)
+        with Encoding(packed, codec=codec, buffer_bytes=chunk_bytes, progress=progress) as encoding:
+            _read(reader, start=packed.raw_bytes, size=size, digest=digest, walker=walker, encoding=encoding)
         packed.sync()
         return Packed(
             sha256=digest.hexdigest(),
@@ -72,6 +58,33 @@ def pack(  # noqa: PLR0913 -- the pass is one verb with one option
             chunks=tuple(packed.chunks),
             stored_bytes=packed.stored_bytes,
         )
+
+
+def _read(  # noqa: PLR0913 -- what one pass feeds
+    reader: Reader, *, start: int, size: int, digest: "hashlib._Hash", walker: Walker, encoding: Encoding
+) -> None:
+    """Read from ``start`` to the end, a buffer a chunk; what lies behind the cut begins the next one."""
+    buffer = encoding.buffer()
+    held = walked = 0
+    while (at := start + held) < size:
+        block = reader.read(at, min(_READ_BYTES, len(buffer) - held, size - at))
+        if not block:
+            raise FileChanged(f"The file ended at byte {at} of {size}; it will be looked at anew.")
+        digest.update(block)
+        buffer[held : held + len(block)] = block
+        held += len(block)
+        is_full, is_end = held == len(buffer), start + held == size
+        if not (is_full or is_end or held - walked >= _WALK_BYTES):
+            continue
+        walker.feed(memoryview(buffer)[walked:held])
+        ends = _ends(walker, start=start, held=held, is_full=is_full)
+        for end in [*ends, size] if is_end else ends:
+            if (length := end - start) > 0:
+                rest = encoding.buffer()
+                rest[: held - length] = memoryview(buffer)[length:held]
+                encoding.put(buffer, length)
+                buffer, held, start = rest, held - length, end
+        walked = held
 
 
 def _ends(walker: Walker, *, start: int, held: int, is_full: bool) -> list[int]:

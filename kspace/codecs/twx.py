@@ -148,11 +148,7 @@ class Twx:
         """Put the samples into their places; ``off`` is None where the planes hold the bits themselves."""
         for pieces, start, end in _blocks(values):
             bits, other, _ = self._working(end - start)
-            np.copyto(bits, planes[3][start:end])
-            for plane in planes[2::-1]:
-                np.left_shift(bits, 8, out=bits)
-                np.copyto(other, plane[start:end])
-                np.bitwise_or(bits, other, out=bits)
+            _merge([plane[start:end] for plane in planes], bits, other)
             if off is not None:
                 np.bitwise_and(bits, 1, out=other)
                 np.negative(other, out=other)
@@ -206,9 +202,22 @@ def _to_floats(whole: _Words, floats: _Floats) -> None:
 
 def _split(words: _Words, other: _Words, planes: _Bytes) -> None:
     np.copyto(planes[0], words, casting="unsafe")
-    for number in (1, 2, 3):
+    used = max(1, (int(words.view(np.uint32).max()).bit_length() + 7) // 8)  # noise fills two or three of the four
+    for number in range(1, used):
         np.right_shift(words, 8 * number, out=other)
         np.copyto(planes[number], other, casting="unsafe")
+    planes[used:] = 0
+
+
+def _merge(planes: Sequence[_Bytes], words: _Words, other: _Words) -> None:
+    used = 4
+    while used > 1 and not planes[used - 1].max():
+        used -= 1
+    np.copyto(words, planes[used - 1])
+    for plane in reversed(planes[: used - 1]):
+        np.left_shift(words, 8, out=words)
+        np.copyto(other, plane)
+        np.bitwise_or(words, other, out=words)
 
 
 def _side(data: memoryview, mdh: Mdh, runs: Sequence[Run], off: _Off | None) -> bytes:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import zstandard
 
+from kspace.chunks import MAX_CHUNK_BYTES
 from kspace.codecs.twx import Twx, TwxSettings
-from kspace.container import MAX_CHUNK_BYTES
+from kspace.malloc import keep_large_blocks
 from kspace.twix.synthetic import Synthetic, write_twix
 from kspace.twix.walk import Walker
 
@@ -94,6 +95,7 @@ def speed(path: Path, channels: int, samples: int) -> None:
 
 def main() -> None:
     """Print both tables."""
+    keep_large_blocks()
     sizes(Path(os.environ["KSPACE_TEST_DATA"]) / "twix")
     with tempfile.TemporaryDirectory() as folder:
         for channels, samples in _SHAPES:

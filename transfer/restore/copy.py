@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate
 
-from kspace.container import MAX_CHUNK_BYTES, cut
+from kspace.chunks import MAX_CHUNK_BYTES
+from kspace.container import cut
 from kspace.errors import BadInput
 from kspace.manifest import Manifest, read_manifest
 from kspace.records import Chunk

@@ -9,9 +9,9 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
+from kspace.chunks import decoded
 from kspace.clock import Clock
 from kspace.codecs import Codec
-from kspace.container import decoded
 from kspace.errors import KspaceError, Retry, SpoolError
 from transfer.destinations import Ranged
 from transfer.destinations.errors import NotHeld, Unauthorized

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kspace import codecs
-from kspace.container import codec_named
+from kspace.chunks import codec_named
 from kspace.errors import SpoolError
 from kspace.registry import plugins
 from kspace.twix.synthetic import Synthetic, write_twix

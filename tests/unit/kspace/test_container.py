@@ -7,7 +7,8 @@ from itertools import accumulate
 import pytest
 import zstandard
 
-from kspace.container import MAX_CHUNK_BYTES, PackedFile, codec_named, cut, journal_of, unpack
+from kspace.chunks import MAX_CHUNK_BYTES, codec_named, encode
+from kspace.container import PackedFile, cut, journal_of, unpack
 from kspace.errors import BadInput, SpoolError
 from kspace.records import Chunk
 
@@ -18,7 +19,7 @@ PIECES = [b"header", b"", b"abc" * 5000, bytes(range(256)) * 4]
 def packed(tmp_path):
     with PackedFile(tmp_path / "a.packed") as opened:
         for piece in PIECES:
-            opened.append(piece, codec="zstd")
+            opened.append(encode(piece, codec="zstd", coders={}))
         opened.sync()
     return opened
 
@@ -131,7 +132,7 @@ def test_a_disk_that_refuses_is_a_spool_error_and_the_chunk_does_not_count(packe
         again._data.close()
         again._data = open("/dev/full", "wb", buffering=0)  # noqa: SIM115, PTH123 -- a real disk that is full
         with pytest.raises(SpoolError, match="untouched"):
-            again.append(b"more", codec="zstd")
+            again.append(encode(b"more", codec="zstd", coders={}))
         assert again.chunks == packed.chunks
 
 
@@ -142,7 +143,7 @@ def test_what_a_full_disk_left_in_the_buffers_does_not_replace_the_spool_error(p
             list(again.replay())
             getattr(again, full).close()
             setattr(again, full, open("/dev/full", "r+b"))  # noqa: SIM115, PTH123 -- a real disk that is full
-            again.append(b"more", codec="zstd")
+            again.append(encode(b"more", codec="zstd", coders={}))
 
     with pytest.raises(SpoolError, match="untouched"):
         append()

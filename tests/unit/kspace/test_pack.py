@@ -5,7 +5,8 @@ from hashlib import sha256
 
 import pytest
 
-from kspace.container import MAX_CHUNK_BYTES, journal_of, unpack
+from kspace.chunks import MAX_CHUNK_BYTES
+from kspace.container import journal_of, unpack
 from kspace.errors import FileChanged, SourceError
 from kspace.manifest import read_manifest, write_manifest
 from kspace.pack import drop, pack

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from kspace.errors import KspaceError
+from kspace.malloc import keep_large_blocks
 from transfer.app.cli import (
     assign,
     check,
@@ -64,6 +65,7 @@ app.command("sandbox")(sandbox.sandbox)
 
 def main() -> None:
     """Run one verb; an error is one sentence on standard error and its class's exit code."""
+    keep_large_blocks()
     try:
         app()
     except KspaceError as error:

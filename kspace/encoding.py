@@ -1,0 +1,88 @@
+"""Encodes chunks on threads of its own while their file is still being read, and appends them in their order."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from kspace.chunks import Coders, Encoded, encode
+from kspace.container import PackedFile
+from kspace.errors import SourceError
+
+_THREADS = 2
+_SYNC_BYTES = 256 << 20
+"""Stored, so much at the most has to be read again after a power cut."""
+
+
+class _Own(threading.local):
+    """Of each thread its own."""
+
+    def __init__(self) -> None:
+        self.coders = Coders()
+
+
+class Encoding:
+    """A few chunks at a time, in buffers that are used again; what they go through releases the interpreter's lock.
+
+    Use as a context manager, from one thread. At its end, also where the source failed, what was put is appended.
+
+    Raises:
+        SpoolError: at whatever step: a codec gave back other bytes, or the disk refuses.
+    """
+
+    def __init__(self, packed: PackedFile, *, codec: str, buffer_bytes: int, progress: Callable[[int], None]) -> None:
+        self._packed = packed
+        self._codec = codec
+        self._buffer_bytes = buffer_bytes
+        self._progress = progress
+        self._own = _Own()
+        self._threads = ThreadPoolExecutor(_THREADS, "encode")
+        self._disk = ThreadPoolExecutor(1, "sync")
+        self._on_its_way: deque[tuple[Future[Encoded], bytearray]] = deque()
+        self._free: list[bytearray] = []
+        self._sync: Future[None] | None = None
+        self._synced_bytes = packed.stored_bytes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            if error is None or isinstance(error, SourceError):
+                while self._on_its_way:
+                    self._append_next()
+                self._await_sync()
+        finally:
+            self._threads.shutdown()
+            self._disk.shutdown()
+
+    def buffer(self) -> bytearray:
+        """Return room for a chunk; it comes back by ``put``."""
+        return self._free.pop() if self._free else bytearray(self._buffer_bytes)
+
+    def put(self, buffer: bytearray, length: int) -> None:
+        """Take the first bytes of a buffer as the next chunk, and wait while too many are on their way."""
+        chunk = memoryview(buffer)[:length]
+        self._on_its_way.append((self._threads.submit(self._encode, chunk), buffer))
+        while len(self._on_its_way) > _THREADS or (self._on_its_way and self._on_its_way[0][0].done()):
+            self._append_next()
+
+    def _encode(self, chunk: memoryview) -> Encoded:
+        return encode(chunk, codec=self._codec, coders=self._own.coders)
+
+    def _append_next(self) -> None:
+        encoded, buffer = self._on_its_way.popleft()
+        self._packed.append(encoded.result())
+        self._free.append(buffer)
+        if self._packed.stored_bytes - self._synced_bytes >= _SYNC_BYTES:
+            self._await_sync()
+            self._synced_bytes = self._packed.stored_bytes
+            self._sync = self._disk.submit(self._packed.sync)
+        self._progress(self._packed.raw_bytes)
+
+    def _await_sync(self) -> None:
+        """A disk that is slower than the source holds the reading up here; what it refuses is told here."""
+        if self._sync is not None:
+            self._sync.result()

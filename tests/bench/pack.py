@@ -1,0 +1,156 @@
+"""Packing beside what a site would script: ``python -m tests.bench.pack [--gigabytes 4] [--growth 0.1 1 4 20]``.
+
+One multi-coil file, 32 channels x 512 samples, in memory where there is room (/dev/shm), like all that is written, so
+that processors are compared and not disks. Ours is the relay's one pass: SHA-256, walk, encode, decode again and
+compare every chunk, digest of each chunk, write. Each contestant is a process of its own; alternating rounds, of each
+the least wall-clock and CPU seconds. ``--growth``: ours alone, how time and memory grow with the file, on the disk;
+also for 64 channels x 4096 samples. Memory is the peak above that of the same program packing nothing.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kspace.malloc import keep_large_blocks
+from kspace.pack import pack
+from kspace.sources.share import Share, ShareSettings
+from kspace.twix.synthetic import Synthetic, write_twix
+
+_SHAPES = {"32 x 512": (32, 512), "64 x 4096": (64, 4096)}
+_ENV = {"RESTIC_PASSWORD": "bench", "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process took."""
+
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+
+
+def make(path: Path, gigabytes: float, shape: tuple[int, int]) -> Path:
+    """Write a practice file in which nothing repeats."""
+    channels, samples = shape
+    readouts = int(gigabytes * 1e9 / (192 + channels * (32 + 8 * samples)))
+    write_twix(path, Synthetic(baseline="VD", channels=channels, samples=samples, readouts=readouts))
+    return path
+
+
+def run(command: Sequence[object]) -> Cost:
+    """Run a command to its end.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    began = time.monotonic()
+    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, env=os.environ | _ENV)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command[0]} ended with {process.returncode}")
+    return Cost(time.monotonic() - began, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+
+
+def ours(path: Path, target: Path) -> Cost:
+    """Pack a file in a process of its own."""
+    return run([sys.executable, "-m", "tests.bench.pack", "--one", path, target])
+
+
+def scripted(path: Path, folder: Path) -> Cost:
+    """Hash and compress, one after the other, as a script does."""
+    return run(["sh", "-c", f"openssl dgst -sha256 {path} && zstd -q -f -3 -T2 {path} -o {folder / 'peer.zst'}"])
+
+
+def restic(path: Path, folder: Path) -> Cost:
+    """Back it up into a new repository."""
+    run(["restic", "init", "-q", "--repo", folder / "restic"])
+    return run(["restic", "backup", "-q", "--no-cache", "--repo", folder / "restic", path])
+
+
+def borg(path: Path, folder: Path) -> Cost:
+    """Back it up into a new repository."""
+    run(["borg", "init", "-e", "none", folder / "borg"])
+    return run(["borg", "create", "-C", "zstd,3", f"{folder / 'borg'}::one", path])
+
+
+def compare(folder: Path, gigabytes: float, rounds: int) -> None:
+    """Print every contestant's cost as a share of ours."""
+    path = make(folder / "bench.dat", gigabytes, _SHAPES["32 x 512"])
+    contestants = {
+        "relay": lambda to: ours(path, to / "a.packed"),
+        "openssl sha256 && zstd -3 -T2": lambda to: scripted(path, to),
+        "restic backup": lambda to: restic(path, to),
+        "borg create -C zstd,3": lambda to: borg(path, to),
+    }
+    costs: dict[str, list[Cost]] = {name: [] for name in contestants}
+    stored: dict[str, int] = {}
+    for _ in range(rounds):
+        for name, contestant in contestants.items():
+            to = folder / "out"
+            to.mkdir()
+            costs[name].append(contestant(to))
+            stored[name] = sum(p.stat().st_size for p in to.rglob("*") if p.is_file())
+            shutil.rmtree(to)
+    size = path.stat().st_size
+    sys.stdout.write(f"{size:,} bytes, 32 channels x 512 samples, least of {rounds} rounds\n")
+    mine = _least(costs["relay"])
+    for name, several in costs.items():
+        one = _least(several)
+        said = f"{one.wall_s:.1f} s, {one.cpu_s / size * 1e9:.2f} CPU s/GB, {stored[name] / size:.3f} of the bytes"
+        ratios = f"relay takes {mine.wall_s / one.wall_s:.2f} of its time, {mine.cpu_s / one.cpu_s:.2f} of its CPU"
+        sys.stdout.write(f"{name}: {said}; {ratios}, {stored['relay'] / stored[name]:.2f} of its bytes\n")
+
+
+def grow(folder: Path, sizes: Sequence[float]) -> None:
+    """Print what files of several sizes take."""
+    (folder / "none.dat").touch()
+    idle = ours(folder / "none.dat", folder / "none.packed").peak_bytes
+    for said, shape in _SHAPES.items():
+        for gigabytes in sizes:
+            path = make(folder / "grow.dat", gigabytes, shape)
+            cost = ours(path, folder / "grow.packed")
+            size = path.stat().st_size / 1e9
+            took = f"{cost.wall_s / size:.2f} s/GB, {cost.cpu_s / size:.2f} CPU s/GB"
+            sys.stdout.write(f"{said}, {size:.2f} GB: {took}, {(cost.peak_bytes - idle) / 1e6:.0f} MB above idle\n")
+            sys.stdout.flush()
+            for left in folder.glob("grow.*"):
+                left.unlink()
+
+
+def _least(costs: Sequence[Cost]) -> Cost:
+    return Cost(min(c.wall_s for c in costs), min(c.cpu_s for c in costs), max(c.peak_bytes for c in costs))
+
+
+def main() -> None:
+    """Pack one file, or compare, or let it grow."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gigabytes", type=float, default=4.0)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--growth", type=float, nargs="+")
+    parser.add_argument("--one", type=Path, nargs=2)
+    given = parser.parse_args()
+    if given.one:
+        keep_large_blocks()
+        source, target = given.one
+        with Share(ShareSettings(path=source.parent)).open(source.name) as reader:
+            pack(reader, size=source.stat().st_size, target=target)
+        return
+    room = Path("/dev/shm")
+    is_roomy = not given.growth and room.exists() and shutil.disk_usage(room).free > 3e9 * given.gigabytes
+    with tempfile.TemporaryDirectory(dir=room if is_roomy else None) as name:
+        if given.growth:
+            grow(Path(name), given.growth)
+        else:
+            compare(Path(name), given.gigabytes, given.rounds)
+
+
+if __name__ == "__main__":
+    main()
