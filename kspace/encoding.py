@@ -1,11 +1,13 @@
 """Encodes chunks on threads of its own while their file is still being read, and appends them in their order."""
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
+
+import structlog
 
 from kspace.chunks import Coders, Encoded, encode
 from kspace.container import PackedFile
@@ -16,11 +18,15 @@ _SYNC_BYTES = 256 << 20
 """Stored, so much at the most has to be read again after a power cut."""
 
 
-class _Own(threading.local):
-    """Of each thread its own."""
+_log = structlog.get_logger()
 
-    def __init__(self) -> None:
+
+class _Own(threading.local):
+    """Of each thread its own, and a list of them all."""
+
+    def __init__(self, of_all: list[Coders]) -> None:
         self.coders = Coders()
+        of_all.append(self.coders)
 
 
 class Encoding:
@@ -32,12 +38,22 @@ class Encoding:
         SpoolError: at whatever step: a codec gave back other bytes, or the disk refuses.
     """
 
-    def __init__(self, packed: PackedFile, *, codec: str, buffer_bytes: int, progress: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        packed: PackedFile,
+        *,
+        codec: str,
+        buffer_bytes: int,
+        progress: Callable[[int], None],
+        sync_bytes: int = _SYNC_BYTES,
+    ) -> None:
         self._packed = packed
         self._codec = codec
         self._buffer_bytes = buffer_bytes
         self._progress = progress
-        self._own = _Own()
+        self._sync_bytes = sync_bytes
+        self._of_all: list[Coders] = []
+        self._own = _Own(self._of_all)
         self._threads = ThreadPoolExecutor(_THREADS, "encode")
         self._disk = ThreadPoolExecutor(1, "sync")
         self._on_its_way: deque[tuple[Future[Encoded], bytearray]] = deque()
@@ -54,6 +70,7 @@ class Encoding:
                 while self._on_its_way:
                     self._append_next()
                 self._await_sync()
+                self._log_tally()
         finally:
             self._threads.shutdown()
             self._disk.shutdown()
@@ -76,7 +93,7 @@ class Encoding:
         encoded, buffer = self._on_its_way.popleft()
         self._packed.append(encoded.result())
         self._free.append(buffer)
-        if self._packed.stored_bytes - self._synced_bytes >= _SYNC_BYTES:
+        if self._packed.stored_bytes - self._synced_bytes >= self._sync_bytes:
             self._await_sync()
             self._synced_bytes = self._packed.stored_bytes
             self._sync = self._disk.submit(self._packed.sync)
@@ -86,3 +103,10 @@ class Encoding:
         """A disk that is slower than the source holds the reading up here; what it refuses is told here."""
         if self._sync is not None:
             self._sync.result()
+
+    def _log_tally(self) -> None:
+        """What of this file was encoded in this life; samples off the lattice say that a codec's assumption ends."""
+        tally = Counter[str]()
+        for coder in (coder for coders in self._of_all for coder in coders.values()):
+            tally.update(coder.tally)
+        _log.info("chunks.encoded", file=self._packed.path.name, chunks=len(self._packed.chunks), **tally)

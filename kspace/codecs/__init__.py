@@ -1,10 +1,14 @@
 """How a chunk of source bytes is stored: the Codec port; one module a codec. Codec names live in manifests for ever."""
 
+from collections import Counter
 from typing import Protocol
 
 
 class Codec(Protocol):
     """Encodes a chunk so that it can be decoded by itself. An instance belongs to one thread."""
+
+    tally: Counter[str]
+    """What it met while encoding, for the log: what was only observed has to be watched."""
 
     def encode(self, raw: bytes | bytearray | memoryview) -> bytes:
         """Return the stored form of any bytes, also none."""

@@ -7,6 +7,7 @@ Byte format: docs/design/container.md.
 """
 
 import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
@@ -57,6 +58,7 @@ class Twx:
         self._decompressor = zstandard.ZstdDecompressor()
         self._planes = np.empty((4, 0), np.uint8)
         self._work = np.empty((3, 0), np.int32)
+        self.tally: Counter[str] = Counter()
 
     def encode(self, raw: bytes | bytearray | memoryview) -> bytes:
         """Return the five frames, or one plain frame of bytes without readouts."""
@@ -72,6 +74,7 @@ class Twx:
         off = self._to_integers(values, planes)
         if off is None:
             self._to_bits(values, planes)
+        self.tally.update(samples=total, off_lattice=total if off is None else len(off[0]))
         frames = [self._dense.compress(_side(data, mdh, runs, off)), *map(self._fast.compress, planes)]
         return _HEAD.pack(MAGIC, *map(len, frames)) + b"".join(frames)
 

@@ -1,5 +1,7 @@
 """One zstd frame a chunk (RFC 8878): frames concatenate, so ``cat part-* | zstd -d`` restores without this program."""
 
+from collections import Counter
+
 import zstandard
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +23,7 @@ class Zstd:
     def __init__(self, settings: ZstdSettings) -> None:
         self._compressor = zstandard.ZstdCompressor(level=settings.level, write_checksum=True, write_content_size=True)
         self._decompressor = zstandard.ZstdDecompressor()
+        self.tally: Counter[str] = Counter()
 
     def encode(self, raw: bytes | bytearray | memoryview) -> bytes:
         """Return one frame."""
