@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from dicom.listener import ListenerSettings
-from hardware.pools import PoolSettings
+from hardware import readings
+from hardware.judgement import PoolSettings
 from kspace import sources
 from kspace.errors import ConfigError
 from kspace.paths import AbsolutePath
@@ -99,6 +100,8 @@ class Config(_Model):
     dicom: tuple[Dicom, ...] = (Dicom(),)
     """The listeners: one table [dicom], or several [[dicom]]."""
     pool: PoolSettings = PoolSettings()
+    reading: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Settings of readers of the box, by their kind; all of them are on unless it says otherwise."""
     destination: tuple[dict[str, Any], ...] = ()
     route: tuple[Route, ...] = ()
     rule: tuple[Rule, ...] = ()
@@ -141,6 +144,8 @@ class Config(_Model):
             for name in route.destinations:
                 if name not in names:
                     raise ValueError(f"a route names the destination {name!r}, which is not configured")
+        for kind, reader in self.reading.items():
+            settings_of(readings, {"kind": kind, **reader})
         for scanner in self.scanner:
             for source in scanner.source:
                 settings_of(sources, source)

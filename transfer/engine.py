@@ -12,7 +12,7 @@ from kspace.clock import Clock
 from kspace.errors import KspaceError
 from transfer.catalog.store import LEASE_S, Claim, Store
 from transfer.records import Later, Outcome
-from transfer.states import KEEPING
+from transfer.states import KEEPING, Kind
 
 Stage = Callable[[Any, Callable[[], None]], Outcome]
 """A stage with its ports bound: the record, and what to call whenever something was achieved."""
@@ -20,6 +20,10 @@ Stage = Callable[[Any, Callable[[], None]], Outcome]
 _IDLE_S = 0.2
 _AFTER_ERROR_S = 5.0
 _PROGRESS_S = 1.0
+_WAITS = (
+    "Waits until the calendar opens its destination.",
+    "Waits for room on the relay's disk; what was read is kept.",
+)
 _log = structlog.get_logger()
 
 
@@ -54,7 +58,7 @@ class Way:
 
 
 class _Closed(KspaceError):
-    """The destination's calendar closed while its delivery ran."""
+    """What may begin changed while it ran: the destination's calendar closed, or the pool protects itself."""
 
 
 class Engine:
@@ -124,7 +128,8 @@ class Engine:
         closed = self._closed()
         others = [way.destination for way in self._ways]
         claims = (self._store.claim(table, but_not=closed, not_to=others) for table in tables)
-        return self._take(next((c for c in claims if c is not None), None), _always)
+        claim = next((c for c in claims if c is not None), None)
+        return self._take(claim, lambda: claim is None or claim.stage not in self._closed())
 
     def _carry(self, way: Way) -> float:
         """Work on one destination's deliveries alone: what is slow or down there keeps nothing else waiting."""
@@ -147,7 +152,7 @@ class Engine:
             outcome = self._stages[claim.stage](claim.record, progress)
             self._store.commit(claim, outcome)
         except _Closed:
-            self._store.commit(claim, Later("Waits until the calendar opens its destination.", 0.0))
+            self._store.commit(claim, Later(_WAITS[claim.kind is Kind.CAPTURE], 0.0))
         except LeaseLost:
             log.warning("lease.lost")
         except KspaceError as error:
@@ -192,8 +197,4 @@ class _Progress:
         if not self._store.renew(self._claim, progressed=True):
             raise LeaseLost("The row was taken over; this work is dropped.")
         if not self._is_open():
-            raise _Closed("The calendar closed; what is there stays there.")
-
-
-def _always() -> bool:
-    return True
+            raise _Closed("It may not go on now; what is there stays there.")

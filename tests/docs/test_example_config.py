@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
+from hardware import readings
 from kspace import sources
 from kspace.registry import plugins
 from transfer import destinations
@@ -71,6 +72,11 @@ def test_every_setting_of_a_destination_is_shown(kind, uncommented):
     assert set(plugins(destinations)[kind].settings.model_fields) | {"kind", "name"} == set(shown)
 
 
+@pytest.mark.parametrize("kind", sorted(plugins(readings)))
+def test_every_setting_of_a_reader_is_shown(kind, uncommented):
+    assert set(plugins(readings)[kind].settings.model_fields) == set(uncommented["reading"][kind])
+
+
 def _pairs(in_force: dict, uncommented: dict) -> list[tuple[type[BaseModel], dict, dict]]:
     pairs = [(model, _shown(in_force, name), _shown(uncommented, name)) for name, model in _TABLES.items()]
     pairs.append((Config.model_fields["pool"].annotation, in_force["pool"], uncommented["pool"]))
@@ -78,6 +84,7 @@ def _pairs(in_force: dict, uncommented: dict) -> list[tuple[type[BaseModel], dic
     pairs += [(plugins(sources)[b["kind"]].settings, b, a) for b, a in zip(before, after, strict=True)]
     before, after = in_force["destination"], uncommented["destination"]
     pairs += [(plugins(destinations)[b["kind"]].settings, b, a) for b, a in zip(before, after, strict=True)]
+    pairs += [(p.settings, in_force["reading"][k], uncommented["reading"][k]) for k, p in plugins(readings).items()]
     return pairs
 
 

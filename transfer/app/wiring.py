@@ -8,7 +8,6 @@ from typing import Any
 
 from dicom.listener import Listener
 from hardware import sinks
-from hardware.pools import Pool
 from hardware.records import PoolMode
 from kspace import sources
 from kspace.clock import Clock, SystemClock
@@ -19,6 +18,7 @@ from kspace.sources.answering import AnsweringSource
 from kspace.sources.limiting import LimitedSource, Limiter
 from transfer import destinations
 from transfer.app.staging import stages
+from transfer.app.watching import pools_of, watch
 from transfer.catalog.database import Database
 from transfer.catalog.probes import facts_of
 from transfer.catalog.store import Store
@@ -37,7 +37,6 @@ from transfer.feeds.remind import remind
 from transfer.feeds.renew import Renewing
 from transfer.feeds.report import report
 from transfer.feeds.returned import returned
-from transfer.feeds.sample import sample
 from transfer.feeds.sweep import sweep, sweep_images
 from transfer.feeds.tell import tell
 from transfer.inbox import CatalogInbox
@@ -45,7 +44,6 @@ from transfer.records import RawDelivery
 from transfer.stages.compare import is_listed
 
 _TELL_S = 1.0
-_SAMPLE_S = 5.0
 _PLACE_S = 60.0
 _REPORT_S = 5.0
 _SWEEP_S = 60.0
@@ -70,7 +68,7 @@ class Box:
             ) from error
         self.database = Database(relay.catalog_url)
         self.database.migrate()
-        self.pool = Pool(relay.spool, config.pool)
+        self.pools = pools_of(config)
         self._locks = ExitStack()
 
     def close(self) -> None:
@@ -82,7 +80,7 @@ class Box:
         """Return every source by its name (``scanner/1``…), with its scanner's name; each behind its limiter."""
         built: dict[str, tuple[str, Source]] = {}
         for scanner in self.config.scanner:
-            limiter = Limiter(mbit_per_s=scanner.limit_mbit_per_s, clock=self.clock)
+            limiter = Limiter(mbit_per_s=partial(self._rate, scanner.limit_mbit_per_s), clock=self.clock)
             for number, given in enumerate(scanner.source, start=1):
                 plugin = plugins(sources)[given["kind"]]
                 bare = AnsweringSource(plugin.build(settings_of(sources, given)), within_s=scanner.answer_s)
@@ -160,7 +158,7 @@ class Box:
             if not number:
                 inbox.route_again()
             folder = relay.spool / "incoming" / str(number)
-            built.append(Listener(settings, inbox=inbox, folder=folder, is_open=self._takes_more))
+            built.append(Listener(settings, inbox=inbox, folder=folder, is_open=self._takes_images))
         return built
 
     def _claim(self, part: str) -> None:
@@ -174,15 +172,26 @@ class Box:
                 f"Another {part} works on {folder} already; stop it first, or give this one its own."
             ) from error
 
-    def _takes_more(self) -> bool:
-        return self.pool.mode() is PoolMode.NORMAL
+    def mode(self) -> PoolMode:
+        """Return the worst mode of the pools: all must take what comes."""
+        return max((pool.mode() for pool in self.pools), key=lambda mode: mode.grade)
+
+    def _rate(self, mbit_per_s: float) -> float:
+        is_slow = self.mode() is not PoolMode.NORMAL
+        return mbit_per_s * (self.config.pool.slow_to_percent / 100 if is_slow else 1.0)
+
+    def _takes_images(self) -> bool:
+        return self.mode() is not PoolMode.REFUSE
+
+    def _takes_raw(self) -> bool:
+        return self.mode().grade < PoolMode.PROTECT.grade
 
     def _ways(self) -> list[Way]:
         reaches: list[Reach] = [settings_of(destinations, given) for given in self.config.destination]
         return [Way(reach.name, reach.at_once, pace_of(reach, self.clock).is_open) for reach in reaches]
 
     def _closed(self) -> Collection[str]:
-        return () if self._takes_more() else ("pack",)
+        return () if self._takes_raw() else ("pack",)
 
     def _feeds(self, found: dict[str, tuple[str, Source]]) -> list[Feed]:
         by_name = {s.name: s for s in self.config.scanner}
@@ -220,7 +229,7 @@ class Box:
             Feed("tell", _TELL_S, _bound(tell, told, database=self.database, clock=self.clock)),
             Feed("report", _REPORT_S, consoles),
             Feed("returned", _REPORT_S, _bound(returned, database=self.database, clock=self.clock)),
-            Feed("sample", _SAMPLE_S, _bound(sample, self.pool, database=self.database, clock=self.clock)),
+            *watch(self.config, self.pools, database=self.database, clock=self.clock),
             Feed("place", _PLACE_S, Placing(database=self.database, clock=self.clock)),
             Feed(
                 "rejoin",

@@ -1,5 +1,6 @@
 """A pool refuses before it is full, takes again only well below, and takes nothing while its disk is silent."""
 
+import errno
 import os
 import shutil
 
@@ -7,21 +8,23 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from hardware.pools import Pool, PoolSettings, read_pool
-from hardware.records import PoolMode, Reading
+from hardware.judgement import PoolSettings, judge
+from hardware.pools import Pool, PoolReader, WriteReader, read_space
+from hardware.records import PoolMode, Severity, Space
 from kspace.errors import Retry, SpoolError
 
-NORMAL, REFUSE = PoolMode.NORMAL, PoolMode.REFUSE
+NORMAL, SLOW, PROTECT, REFUSE = PoolMode
 
 
 @pytest.mark.parametrize(
     "way",
     [
-        pytest.param([(10, NORMAL), (94.9, NORMAL), (95.1, REFUSE)], id="refuses above 95 percent"),
-        pytest.param([(99, REFUSE), (94, REFUSE), (90.1, REFUSE), (89.9, NORMAL)], id="takes again below 90 percent"),
+        pytest.param([(10, NORMAL), (84.9, NORMAL), (85.1, SLOW), (92.1, PROTECT), (97.1, REFUSE)], id="step by step"),
         pytest.param(
-            [(99, REFUSE), (89, NORMAL), (94, NORMAL), (96, REFUSE)], id="after recovery the upper limit counts"
+            [(99, REFUSE), (94.1, REFUSE), (93.9, PROTECT), (89.1, PROTECT), (9, NORMAL)], id="back by the gap"
         ),
+        pytest.param([(86, SLOW), (82.1, SLOW), (81.9, NORMAL), (84, NORMAL)], id="normal again below the gap"),
+        pytest.param([(99, REFUSE), (50, NORMAL), (84, NORMAL), (98, REFUSE)], id="at once where it is emptied"),
     ],
 )
 def test_the_mode_follows_the_fill_with_a_gap(mode_at, way):
@@ -29,25 +32,82 @@ def test_the_mode_follows_the_fill_with_a_gap(mode_at, way):
 
 
 def test_a_disk_short_of_inodes_is_full(mode_at):
-    assert mode_at(used_inodes=96, free_inodes=4) is REFUSE
+    assert mode_at(used_inodes=98, free_inodes=2) is REFUSE
     assert mode_at(used_inodes=80, free_inodes=20) is NORMAL
 
 
-def test_the_floor_counts_where_the_percentage_is_far_and_has_a_gap_too(mode_at):
-    assert mode_at(size=5_000_000_000, used_percent=81) is REFUSE
-    assert mode_at(used_percent=79) is REFUSE
-    assert mode_at(used_percent=74) is NORMAL
-    assert mode_at(used_percent=79) is NORMAL
+def test_the_floors_count_where_the_percentage_is_far_and_have_a_gap_too(mode_at):
+    fills = [(59, NORMAL), (61, PROTECT), (81, REFUSE), (79, REFUSE), (74, PROTECT), (51, PROTECT), (49, NORMAL)]
+    assert [mode_at(size=5_000_000_000, used_percent=percent) for percent, _ in fills] == [mode for _, mode in fills]
+
+
+def test_a_disk_that_was_mounted_read_only_takes_nothing(mode_at):
+    assert [mode_at(is_read_only=is_so) for is_so in (False, True, False)] == [NORMAL, REFUSE, NORMAL]
+
+
+def test_a_disk_that_takes_no_byte_takes_nothing_until_it_does(pool, disk):
+    modes = []
+    with capture_logs() as logs:
+        for number in (0, errno.EIO, errno.EIO, 0):
+            disk.write_errno = number
+            pool.time_write()
+            modes.append(pool.mode())
+    assert modes == [NORMAL, REFUSE, REFUSE, NORMAL]
+    assert [log["event"] for log in logs] == ["pool.write_failed"]
+
+
+def test_a_write_that_hangs_closes_the_pool_while_it_does(disk, tmp_path):
+    modes = []
+
+    def hang(_folder):
+        modes.append(pool.mode())
+        disk.seconds += 31
+        modes.append(pool.mode())
+
+    pool = Pool(tmp_path, PoolSettings(), clock=disk, read=disk.read, write=hang)
+    assert pool.time_write() == 31
+    assert [*modes, pool.mode()] == [NORMAL, REFUSE, NORMAL]
+
+
+def test_what_must_go_is_counted_until_the_pool_packs_again(pool, disk):
+    assert pool.bytes_over() == 0
+    disk.used_percent = 95
+    assert pool.bytes_over() == 6_000_000_000, "down to the limit less the gap: 89 of 100 GB"
+    disk.is_lost = True
+    assert pool.bytes_over() == 0, "no room helps a disk that does not answer"
+
+
+def test_the_readers_say_what_the_pools_take(pool, disk):
+    disk.used_percent, disk.write_s = 93, 3.0
+    told = [*PoolReader([pool]).read(), *WriteReader([pool]).read()]
+    found = {reading.what: reading.value for reading in told}
+    assert found["pool_mode"] == PROTECT.grade
+    assert found["pool_free_bytes"] == 7_000_000_000
+    assert found["pool_write_seconds"] == 3.0
+    limits = (*PoolReader.limits, *WriteReader.limits)
+    findings = {finding.key: finding for finding in judge(told, limits, was={})}
+    assert {key: finding.severity for key, finding in findings.items()} == {
+        "pool:spool": Severity.CRITICAL,
+        "pool_slow:spool": Severity.WARNING,
+    }
+    assert "93 % full, 7.0 GB are free: nothing more is captured" in findings["pool:spool"].text
+
+
+@pytest.mark.parametrize("trouble", [{"used_percent": 98}, {"is_lost": True}, {"is_read_only": True}])
+def test_a_pool_that_refuses_is_a_second_alert(pool, disk, trouble):
+    for name, value in trouble.items():
+        setattr(disk, name, value)
+    findings = [finding.key for finding in judge(PoolReader([pool]).read(), PoolReader.limits, was={})]
+    assert findings == ["pool:spool", "pool_refuses:spool"]
 
 
 def test_a_disk_that_does_not_answer_takes_nothing_until_it_does(mode_at):
     with capture_logs() as logs:
         assert [mode_at(is_lost=lost) for lost in (False, True, True, False)] == [NORMAL, REFUSE, REFUSE, NORMAL]
-    assert logs == [{"event": "pool.unread", "log_level": "error", "code": "spool"}]
+    assert logs == [{"event": "pool.unread", "log_level": "error", "pool": "spool", "code": "spool"}]
 
 
-def test_the_disk_is_looked_at_once_a_second(disk, tmp_path):
-    pool = Pool(tmp_path, PoolSettings(), clock=disk, read=disk.read)
+def test_the_disk_is_looked_at_once_a_second(disk, pool, tmp_path):
     for _ in range(5):
         pool.mode()
     disk.sleep(0.9)
@@ -62,9 +122,9 @@ def test_the_disk_is_looked_at_once_a_second(disk, tmp_path):
 @pytest.mark.parametrize(
     ("reading", "percent"),
     [
-        (Reading(used_bytes=3, free_bytes=1), 75.0),
-        (Reading(used_bytes=1, free_bytes=3, used_inodes=1, free_inodes=1), 50.0),
-        (Reading(used_bytes=0, free_bytes=0), 100.0),
+        (Space(used_bytes=3, free_bytes=1), 75.0),
+        (Space(used_bytes=1, free_bytes=3, used_inodes=1, free_inodes=1), 50.0),
+        (Space(used_bytes=0, free_bytes=0), 100.0),
     ],
 )
 def test_a_reading_is_as_full_as_its_worse_side(reading, percent):
@@ -72,7 +132,7 @@ def test_a_reading_is_as_full_as_its_worse_side(reading, percent):
 
 
 def test_a_real_filesystem_reads_as_the_system_says(tmp_path):
-    reading, said, inodes = read_pool(tmp_path), shutil.disk_usage(tmp_path), os.statvfs(tmp_path)
+    reading, said, inodes = read_space(tmp_path), shutil.disk_usage(tmp_path), os.statvfs(tmp_path)
     slack = said.total // 50
     assert abs(reading.used_bytes - said.used) <= slack
     assert abs(reading.free_bytes - said.free) <= slack
@@ -80,14 +140,18 @@ def test_a_real_filesystem_reads_as_the_system_says(tmp_path):
 
 
 def test_a_pool_with_room_reads_its_own_disk_and_is_normal(tmp_path):
-    anything = PoolSettings(refuse_above_percent=100, normal_below_percent=99, refuse_under_bytes=0)
-    assert Pool(tmp_path, anything).mode() is NORMAL
-    assert Pool(tmp_path, PoolSettings(refuse_under_bytes=1 << 62)).mode() is REFUSE
+    full = dict.fromkeys(("slow_above_percent", "protect_above_percent", "refuse_above_percent"), 100)
+    anything = Pool(tmp_path, PoolSettings(**full, protect_under_bytes=0, refuse_under_bytes=0))
+    assert anything.mode() is NORMAL
+    assert anything.time_write() is not None
+    assert list(tmp_path.iterdir()) == [], "the probe leaves nothing behind"
+    floors = {"protect_under_bytes": 1 << 62, "refuse_under_bytes": 1 << 62}
+    assert Pool(tmp_path, PoolSettings(**floors)).mode() is REFUSE
 
 
 def test_a_lost_folder_is_a_spool_error_without_its_path(tmp_path):
     with pytest.raises(SpoolError, match="does not answer") as caught:
-        read_pool(tmp_path / "gone")
+        read_space(tmp_path / "gone")
     assert str(tmp_path) not in str(caught.value)
     assert caught.value.retry is Retry.LATER
     assert Pool(tmp_path / "gone", PoolSettings()).mode() is REFUSE
@@ -96,7 +160,9 @@ def test_a_lost_folder_is_a_spool_error_without_its_path(tmp_path):
 @pytest.mark.parametrize(
     "given",
     [
-        {"refuse_above_percent": 90, "normal_below_percent": 90},
+        {"refuse_above_percent": 90},
+        {"slow_above_percent": 93},
+        {"protect_under_bytes": 1},
         {"refuse_above_percent": 101},
         {"refuse_under_bytes": -1},
         {"limit": 3},

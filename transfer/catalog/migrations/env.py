@@ -2,8 +2,10 @@
 
 from alembic import context
 
-from transfer.catalog.tables import metadata
+from transfer.catalog.box_tables import reading
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=reading.metadata, render_as_batch=True
+)
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,114 @@
+"""The judgement over readings: findings with hysteresis, the mode of a pool, and when it will be full. All pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hardware.records import Finding, Limit, PoolMode, Reading, Severity, Space
+
+_RECOVERY = 1.25
+"""Free bytes must come back to this many times a floor, so that the mode does not flap there either."""
+_MOST_POINTS = 120
+_LEAST_DAYS = 1.0
+_DAY_S = 86_400.0
+
+
+class PoolSettings(BaseModel):
+    """From which fill on a pool takes less; the gap keeps it from changing its mind every second."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    slow_above_percent: float = Field(default=85.0, gt=0, le=100)
+    slow_to_percent: float = Field(default=25.0, gt=0, le=100)
+    """How much of its usual rate is left to reading from the scanners while the pool is to slow down."""
+    protect_above_percent: float = Field(default=92.0, gt=0, le=100)
+    refuse_above_percent: float = Field(default=97.0, gt=0, le=100)
+    gap_percent: float = Field(default=3.0, gt=0, le=50)
+    protect_under_bytes: int = Field(default=2_000_000_000, ge=0)
+    refuse_under_bytes: int = Field(default=1_000_000_000, ge=0)
+
+    @model_validator(mode="after")
+    def _is_graded(self) -> "PoolSettings":
+        if not self.slow_above_percent <= self.protect_above_percent <= self.refuse_above_percent:
+            raise ValueError("slow_above_percent, protect_above_percent and refuse_above_percent must not fall")
+        if self.protect_under_bytes < self.refuse_under_bytes:
+            raise ValueError("protect_under_bytes must not be less than refuse_under_bytes")
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """How a pool grows, and in how many days it will be full; None: its history does not tell."""
+
+    bytes_per_day: float | None = None
+    days_to_full: float | None = None
+
+
+def judge(readings: Iterable[Reading], limits: Iterable[Limit], *, was: Mapping[str, Severity]) -> Iterator[Finding]:
+    """Yield what is beyond its limit; ``was`` is what was found before, which ends only below the limit's gap."""
+    by_what: dict[str, list[Limit]] = {}
+    for limit in limits:
+        by_what.setdefault(limit.what, []).append(limit)
+    for reading in readings:
+        for limit in by_what.get(reading.what, ()):
+            key = f"{limit.key}:{reading.of}"
+            severity = _severity(reading.value, limit, was.get(key))
+            if severity is not None:
+                text = limit.text.format(of=reading.of, value=reading.value, said=reading.said)
+                yield Finding(key=key, severity=severity, text=text)
+
+
+def mode_of(space: Space, limits: PoolSettings, *, was: PoolMode) -> PoolMode:
+    """Return what a pool takes, so full, that took ``was`` before."""
+    if space.is_read_only:
+        return PoolMode.REFUSE
+    grades = (
+        (PoolMode.REFUSE, limits.refuse_above_percent, limits.refuse_under_bytes),
+        (PoolMode.PROTECT, limits.protect_above_percent, limits.protect_under_bytes),
+        (PoolMode.SLOW, limits.slow_above_percent, 0),
+    )
+    for mode, above_percent, under_bytes in grades:
+        is_in = was.grade >= mode.grade
+        percent = above_percent - limits.gap_percent * is_in
+        floor = under_bytes * (_RECOVERY if is_in else 1)
+        if space.percent > percent or space.free_bytes < floor:
+            return mode
+    return PoolMode.NORMAL
+
+
+def bytes_over(space: Space, limits: PoolSettings) -> int:
+    """Return how many bytes must go until a pool that protects itself packs again."""
+    room = space.used_bytes + space.free_bytes
+    by_percent = space.used_bytes - room * (limits.protect_above_percent - limits.gap_percent) / 100
+    by_floor = limits.protect_under_bytes * _RECOVERY - space.free_bytes
+    return max(0, int(by_percent), int(by_floor))
+
+
+def forecast(history: Sequence[tuple[float, float]], *, free_bytes: float) -> Forecast:
+    """Return how a pool grows, from instants (in seconds) and bytes used, the oldest first.
+
+    The slope is the median of the slopes between all pairs of points (Theil and Sen), which a burst or a single
+    clearing does not turn. Under a day of history tells nothing; and no day is named where a quarter of the slopes
+    go down.
+    """
+    step = max(1, -(-len(history) // _MOST_POINTS))
+    points = [*history[::-1][::step]][::-1]
+    if len(points) < 3 or points[-1][0] - points[0][0] < _LEAST_DAYS * _DAY_S:
+        return Forecast()
+    pairs = ((a, b) for n, a in enumerate(points) for b in points[n + 1 :] if b[0] > a[0])
+    slopes = [(b[1] - a[1]) / (b[0] - a[0]) * _DAY_S for a, b in pairs]
+    per_day = median(slopes)
+    is_growing = per_day > 0 and quantiles(slopes, n=4)[0] > 0
+    return Forecast(bytes_per_day=per_day, days_to_full=free_bytes / per_day if is_growing else None)
+
+
+def _severity(value: float, limit: Limit, was: Severity | None) -> Severity | None:
+    """The worst grade the value reaches; one that was found before holds until the value is back by the gap."""
+    sign = -1.0 if limit.is_low else 1.0
+    for severity, bound in ((Severity.CRITICAL, limit.critical), (Severity.WARNING, limit.warning)):
+        is_in = was is Severity.CRITICAL or was is severity
+        if bound is not None and sign * value >= sign * bound - (limit.gap if is_in else 0.0):
+            return severity
+    return None

@@ -1,0 +1,64 @@
+"""What watches the box: its pools, and every reader that the configuration leaves on."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import make_url
+
+from hardware import readings
+from hardware.pools import Pool, PoolReader, WriteReader
+from hardware.readings import Reader
+from kspace.clock import Clock
+from kspace.registry import plugins
+from transfer.catalog.database import Database
+from transfer.config import Config, settings_of
+from transfer.engine import Feed
+from transfer.feeds.sample import Sampling, thin
+
+_POOL_S = 5.0
+_THIN_S = 3600.0
+
+
+def pools_of(config: Config) -> tuple[Pool, ...]:
+    """Return the spool's disk, and the catalog's where it is another."""
+    spool, url = config.relay.spool, make_url(config.relay.catalog_url)
+    pools = [Pool(spool, config.pool)]
+    if url.get_backend_name() == "sqlite" and url.database:
+        folder = Path(url.database).parent
+        if folder.stat().st_dev != spool.stat().st_dev:
+            pools.append(Pool(folder, config.pool, name="catalog"))
+    return tuple(pools)
+
+
+def watch(config: Config, pools: Sequence[Pool], *, database: Database, clock: Clock) -> list[Feed]:
+    """Return the feeds that read the box."""
+    ours: dict[str, Any] = {"database": database, "clock": clock, "machine": config.relay.name}
+
+    def feed(kind: str, every_s: float, reader: Reader) -> Feed:
+        return Feed(f"read {kind}", every_s, Sampling(kind, reader, **ours))
+
+    feeds = [feed("pool", _POOL_S, PoolReader(pools)), feed("write", _POOL_S, WriteReader(pools))]
+    for kind, plugin in plugins(readings).items():
+        settings = settings_of(readings, {"kind": kind, **_given(config, kind)})
+        if settings.is_on:
+            feeds.append(feed(kind, settings.every_s, plugin.build(settings)))
+    return [*feeds, Feed("thin readings", _THIN_S, partial(_thin, ours))]
+
+
+def _thin(ours: dict[str, Any]) -> None:
+    thin(**ours)
+
+
+def _given(config: Config, kind: str) -> dict[str, Any]:
+    """Return what the configuration says of a reader; the certificates are also those that it names elsewhere."""
+    given = dict(config.reading.get(kind, {}))
+    if kind == "certificates":
+        own = [d.tls_cert for d in config.dicom] + [d.get("client_cert") for d in config.destination]
+        given["files"] = [*given.get("files", ()), *(file for file in own if file)]
+        shown = [urlsplit(d.get("url") or d.get("endpoint") or "") for d in config.destination if not d.get("proxy")]
+        servers = [f"{url.hostname}:{url.port or 443}" for url in shown if url.scheme == "https"]
+        given["servers"] = list(dict.fromkeys([*given.get("servers", ()), *servers]))
+    return given
