@@ -271,6 +271,18 @@ class Retired:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched:
+    """The spool holds the capture again: what is joined is planned, for the rest the join decides."""
+
+    is_joined: bool
+
+    @property
+    def state(self) -> CaptureState:
+        """Where it goes on."""
+        return CaptureState.MATCHED if self.is_joined else CaptureState.PACKED
+
+
+@dataclass(frozen=True, slots=True)
 class Looked:
     """The archive has these files already, by whomever; they are not sent, and have to be proved afresh."""
 
@@ -375,24 +387,7 @@ class Archived:
     """What it does not show all the same, as `DicomDelivery.lacking`."""
 
 
-Result = (
-    Settled
-    | Changed
-    | PackedUp
-    | Twin
-    | Joined
-    | Planned
-    | Released
-    | Retired
-    | Looked
-    | Sent
-    | Imported
-    | Rerouted
-    | Waiting
-    | Observing
-    | SendAgain
-    | CutAgain
-    | Verified
-    | StillHeld
-    | Archived
-)
+_OfCapture = Settled | Changed | PackedUp | Twin | Joined | Planned | Released | Retired | Fetched
+_OfRaw = Looked | Sent | SendAgain | CutAgain | Verified | StillHeld
+_OfImages = Imported | Rerouted | Waiting | Observing | Archived
+Result = _OfCapture | _OfRaw | _OfImages

@@ -38,7 +38,7 @@ class RawFacts:
     failures: int
     first_seen_at: datetime
     held_codes: Collection[str | None]
-    """Of its deliveries that are held."""
+    """Of itself and its deliveries, where held."""
     is_in_doubt: bool = False
     """Images that came late put its scan in doubt."""
     lacks_dependency: bool = False

@@ -15,6 +15,8 @@ class CaptureState(StrEnum):
     PLANNED = "planned"
     DELIVERED = "delivered"
     RETIRED = "retired"
+    RECALLED = "recalled"
+    """A person said, after the spool was freed, where it belongs: it is fetched back from an archive."""
     RELEASED = "released"
     HELD = "held"
 
@@ -54,9 +56,10 @@ TRANSITIONS: Final[dict[type, dict[State, frozenset[State]]]] = {
         _C.MATCHED: frozenset({_C.PLANNED, _C.RELEASED, _C.FOUND, _C.MATCHED, _C.HELD}),
         _C.PLANNED: frozenset({_C.DELIVERED, _C.MATCHED, _C.HELD}),
         _C.DELIVERED: frozenset({_C.RETIRED, _C.PLANNED, _C.MATCHED, _C.HELD}),
-        _C.RETIRED: frozenset(),
+        _C.RETIRED: frozenset({_C.RECALLED}),
+        _C.RECALLED: frozenset({_C.MATCHED, _C.PACKED, _C.HELD}),
         _C.RELEASED: frozenset(),
-        _C.HELD: frozenset({_C.FOUND, _C.SETTLED, _C.PACKED, _C.MATCHED, _C.PLANNED, _C.DELIVERED}),
+        _C.HELD: frozenset({_C.FOUND, _C.SETTLED, _C.PACKED, _C.MATCHED, _C.PLANNED, _C.DELIVERED, _C.RECALLED}),
     },
     _D: {
         _D.QUEUED: frozenset({_D.QUEUED, _D.SENT, _D.OBSERVING, _D.HELD, _D.WITHDRAWN}),
@@ -76,6 +79,7 @@ STAGE_OF: Final[dict[tuple[Kind, State], str]] = {
     (Kind.CAPTURE, _C.PACKED): "join",
     (Kind.CAPTURE, _C.MATCHED): "plan",
     (Kind.CAPTURE, _C.DELIVERED): "retire",
+    (Kind.CAPTURE, _C.RECALLED): "fetch",
     (Kind.RAW, _D.QUEUED): "send",
     (Kind.RAW, _D.SENT): "verify",
     (Kind.RAW, _D.VERIFIED): "audit",

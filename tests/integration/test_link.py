@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -81,10 +82,40 @@ def test_a_file_is_linked_moved_taken_back_and_linked_again(tmp_path, relay):
 
         _run("link", 1, right["name"], "-c", config)
         wait_until(lambda: _delivered(running, "good.dat"), within_s=60, told=running.captures)
-        assert _raw(running) == [("verified", first, [first]), ("withdrawn", None, [second])]
+        assert _raw(running) == [("verified", first, None), ("withdrawn", None, [second])]
         verbs = [e["verb"] for e in running.stories()["good.dat"]["events"]]
         assert verbs.count("capture.linked") == 2
         assert verbs.count("capture.unlinked") == 1
+
+
+def test_what_was_freed_from_the_spool_is_fetched_back_and_moved(tmp_path, relay):
+    relay = relay.but(keep_s=0)
+    config, raw = relay.write(), make(tmp_path / "scanner" / "good.dat", measurement(1))
+    with relay.running() as running:
+        wait_until(lambda: "good.dat" in running.captures(), within_s=20)
+        send_until_taken([*raw.images, *_strangers(tmp_path)], relay.port, within_s=30)
+        state = partial(_state_of, running, "good.dat")
+        wait_until(lambda: state() == "retired", within_s=60, told=running.captures)
+        for packed in tmp_path.rglob("*.packed"):
+            packed.unlink()
+        raw.path.unlink()
+        ((_, first, _),) = _raw(running)
+        _run("link", 1, _series_id(running, 42), "-c", config)
+        wait_until(lambda: state() == "retired", within_s=60, told=running.stories)
+        old, (new_state, second, _) = _raw(running)
+        assert old == ("withdrawn", None, [first])
+        assert (new_state, second.endswith("/scans/42/resources/KSPACE")) == ("verified", True)
+        verbs = [e["verb"] for e in running.stories()["good.dat"]["events"]]
+        assert verbs.index("capture.linked") < verbs.index("capture.matched", verbs.index("capture.linked"))
+        shown = _run("session", _label(running, 42), "-c", config)
+        assert f"Raw 1: old copy at {first}, no longer watched; its owner may remove it (central)." in shown
+        assert first in _run("show", 1, "-c", config)
+        _run("restore", 1, "-o", tmp_path / "back.dat", "-c", config)
+        assert sha256((tmp_path / "back.dat").read_bytes()).hexdigest() == running.captures()["good.dat"]["sha256"]
+
+
+def _state_of(running: Running, name: str) -> str | None:
+    return running.captures().get(name, {}).get("state")
 
 
 def _label(running: Running, number: int) -> str:
@@ -153,8 +184,8 @@ def test_a_session_that_got_another_label_is_still_the_same(tmp_path, relay):
         (("link", 1, "s77"), "There is no series s77"),
         (("link", 1, "t77"), "There is no session t77"),
         (("link", 1, "5"), "names no scan"),
-        (("link", 1, "s1"), "only what lies packed in the spool"),
-        (("unlink", 1), "only what lies packed in the spool"),
+        (("link", 1, "s1"), "only what lies packed in the spool, or went from it to an archive"),
+        (("unlink", 1), "only what lies packed in the spool, or went from it to an archive"),
     ],
 )
 def test_what_cannot_be_linked_is_one_sentence(tmp_path, relay, arguments, why):

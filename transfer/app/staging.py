@@ -10,6 +10,7 @@ from kspace.errors import ConfigError
 from kspace.sources import Source
 from transfer import destinations
 from transfer.catalog.candidates import find_candidates
+from transfer.catalog.copies import copies_of
 from transfer.catalog.database import Database
 from transfer.catalog.dependencies import beside, needed_by
 from transfer.catalog.inventory import find_twin
@@ -20,6 +21,7 @@ from transfer.engine import Stage
 from transfer.receipts import Signer
 from transfer.stages.audit import audit
 from transfer.stages.confirm import confirm
+from transfer.stages.fetch import fetch
 from transfer.stages.forward import forward
 from transfer.stages.join import join
 from transfer.stages.observe import observe
@@ -49,6 +51,13 @@ def stages(
 
     return {
         **_of_captures(config, clock=clock, database=database, sources=sources, largest=largest),
+        "fetch": lambda capture, progress: fetch(
+            capture,
+            copies=partial(copies_of, database),
+            archives=archives,
+            spool=config.relay.spool,
+            progress=progress,
+        ),
         **_of_deliveries(config, clock=clock, archives=archives, largest=largest),
     }
 

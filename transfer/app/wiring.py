@@ -19,6 +19,7 @@ from kspace.sources.limiting import LimitedSource, Limiter
 from transfer import destinations
 from transfer.app.staging import stages
 from transfer.app.watching import pools_of, watch
+from transfer.catalog.copies import Copy
 from transfer.catalog.database import Database
 from transfer.catalog.probes import facts_of
 from transfer.catalog.store import Store
@@ -28,7 +29,7 @@ from transfer.destinations.probing import Probed
 from transfer.destinations.reach import Reach, pace_of
 from transfer.engine import Engine, Feed, Stage, Way
 from transfer.feeds.find import find
-from transfer.feeds.look import look
+from transfer.feeds.look import look, look_back
 from transfer.feeds.place import Placing
 from transfer.feeds.recheck import recheck
 from transfer.feeds.reconcile import Reconciling
@@ -41,7 +42,7 @@ from transfer.feeds.sweep import sweep, sweep_images
 from transfer.feeds.tell import tell
 from transfer.inbox import CatalogInbox
 from transfer.records import RawDelivery
-from transfer.stages.compare import is_listed
+from transfer.stages.compare import is_copy_listed, is_listed
 
 _TELL_S = 1.0
 _PLACE_S = 60.0
@@ -191,7 +192,7 @@ class Box:
         return [Way(reach.name, reach.at_once, pace_of(reach, self.clock).is_open) for reach in reaches]
 
     def _closed(self) -> Collection[str]:
-        return () if self._takes_raw() else ("pack",)
+        return () if self._takes_raw() else ("pack", "fetch")
 
     def _feeds(self, found: dict[str, tuple[str, Source]]) -> list[Feed]:
         by_name = {s.name: s for s in self.config.scanner}
@@ -256,7 +257,14 @@ class Box:
         def is_there(delivery: RawDelivery) -> bool:
             return is_listed(delivery, archive=archives[delivery.destination], spool=spool)
 
-        return _bound(look, is_listed=is_there, database=self.database, clock=self.clock, **ours)
+        def is_copy_there(copy: Copy) -> bool:
+            return is_copy_listed(copy, archive=archives[copy.destination])
+
+        def both() -> None:
+            look(is_listed=is_there, database=self.database, clock=self.clock, **ours)
+            look_back(is_listed=is_copy_there, database=self.database, clock=self.clock, **ours)
+
+        return both
 
 
 def _bound(function: Callable[..., object], *args: object, **kwargs: object) -> Callable[[], None]:

@@ -67,7 +67,7 @@ def find_twin_in(connection: Connection, sha256: str, capture_id: int) -> int | 
     holds = and_(
         c.manifest.is_not(None),
         c.state.not_in([CaptureState.SKIPPED, CaptureState.RELEASED]),
-        or_(is_there, and_(~is_lost, c.state != CaptureState.RETIRED)),
+        or_(is_there, and_(~is_lost, c.state != CaptureState.RETIRED, c.held_code.is_distinct_from("lost"))),
     )
     query = select(c.id).where(c.sha256 == sha256, c.id != capture_id, holds).order_by(c.id).limit(1)
     found: int | None = connection.execute(query).scalar()

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, delete, desc, fu
 from kspace.errors import NotFound
 from kspace.records import Measurement
 from transfer.catalog import documents, tables
+from transfer.catalog.copies import former_copies
 from transfer.catalog.database import Database
 from transfer.catalog.dependencies import dependencies_of
 from transfer.catalog.judging import judge
@@ -152,7 +153,7 @@ def _raw(
     c, f, d = tables.capture.c, tables.source_file.c, tables.delivery.c
     matches = tables.match.c
     latest = select(func.max(matches.id)).where(matches.undone_at.is_(None)).group_by(matches.capture_id)
-    columns = [c.id, c.state, c.reason, c.failures, c.manifest.is_not(None).label("is_packed"), c.sha256]
+    columns = [c.id, c.state, c.reason, c.held_code, c.failures, c.manifest.is_not(None).label("is_packed"), c.sha256]
     columns += [
         c.stored_bytes,
         f.scanner,
@@ -177,8 +178,9 @@ def _raw(
     sent = select(d.capture_id, d.destination, d.state, d.held_code, d.place, d.verified_at, d.reason)
     ids = [row["id"] for row in rows] if study is not None else []  # without a study nothing was planned
     deliveries = [dict(row) for row in connection.execute(sent.where(d.capture_id.in_(ids))).mappings()]
-    needs = dependencies_of(connection, ids)
+    needs, former = dependencies_of(connection, ids), former_copies(connection, ids)
     for row in rows:
+        row["former_copies"] = former.get(row["id"], [])
         row["deliveries"] = [one for one in deliveries if one["capture_id"] == row["id"]]
         row["needs"] = needs.get(row["id"], [])
         row["standing"] = standing_of_raw(_facts(row, row["deliveries"]), now=now)
@@ -192,7 +194,7 @@ def _facts(row: Row, sent: Collection[Row]) -> RawFacts:
         is_gone=row["gone_at"] is not None,
         failures=row["failures"],
         first_seen_at=row["first_seen_at"],
-        held_codes=[one["held_code"] for one in sent if one["state"] == DeliveryState.HELD],
+        held_codes=[one["held_code"] for one in (row, *sent) if one["state"] == DeliveryState.HELD],
         is_in_doubt=row["text"] is not None,
         lacks_dependency=any(one["is_wanted"] and one["lacks"] for one in row["needs"]),
     )

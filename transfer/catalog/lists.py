@@ -7,6 +7,7 @@ from sqlalchemy import Connection, RowMapping, desc, func, select
 
 from kspace.errors import NotFound
 from transfer.catalog import tables
+from transfer.catalog.copies import former_copies
 
 Row = dict[str, Any]
 _MAX_DIGITS = 9
@@ -103,6 +104,7 @@ def story(connection: Connection, capture_id: int) -> Row:
         "decisions": _of(connection, t.decision, capture_id),
         "matches": matches,
         "deliveries": sent,
+        "former_copies": former_copies(connection, [capture_id]).get(capture_id, []),
         "events": _rows(connection.execute(happened.order_by(v.id)).mappings().all()),
     }
 

@@ -14,7 +14,8 @@ BY_HAND = "by hand"
 """The certainty of a person's word, and why a capture is held that a person unlinked."""
 BY_A_PERSON = "person"
 """Why work is held that a person held: nothing but their `retry` lets it go."""
-_LINKABLE = {CaptureState.PACKED, CaptureState.MATCHED, CaptureState.PLANNED, CaptureState.DELIVERED}
+_FREED = {CaptureState.RETIRED, CaptureState.RECALLED}
+_LINKABLE = {CaptureState.PACKED, CaptureState.MATCHED, CaptureState.PLANNED, CaptureState.DELIVERED, *_FREED}
 
 
 def record_decision(connection: Connection, capture_id: int, decision: Decision, *, at: datetime) -> None:
@@ -52,13 +53,13 @@ def add_series(connection: Connection, capture_id: int, decision: Decision) -> N
 
 
 def movable(connection: Connection, capture_id: int) -> RowMapping:
-    """Lock and return a capture that may be joined anew: in the spool, and nobody works on a delivery of it.
+    """Lock and return a capture that may be joined anew: packed, and nobody works on a delivery of it.
 
     What a stage makes of the capture itself this moment only reads, and is dropped: `move` takes the lease from it.
 
     Raises:
         NotFound: there is no such capture.
-        BadInput: it is at work this moment, held by a person, or not in the spool.
+        BadInput: it is at work this moment, held by a person, or neither in the spool nor in an archive.
     """
     c, d = tables.capture.c, tables.delivery.c
     row = connection.execute(select(tables.capture).where(c.id == capture_id).with_for_update()).mappings().first()
@@ -67,8 +68,8 @@ def movable(connection: Connection, capture_id: int) -> RowMapping:
     state = row["held_from"] if row["state"] == CaptureState.HELD else row["state"]
     if state not in _LINKABLE:
         raise BadInput(
-            f"Capture {capture_id} is {row['state']}: only what lies packed in the spool can be linked. Nothing was "
-            "changed."
+            f"Capture {capture_id} is {row['state']}: only what lies packed in the spool, or went from it to an "
+            "archive, can be linked. Nothing was changed."
         )
     held = select(d.reason).where(d.capture_id == capture_id, d.held_code == BY_A_PERSON)
     said = row["reason"] if row["held_code"] == BY_A_PERSON else connection.execute(held).scalar()
@@ -149,11 +150,17 @@ def plan_anew(connection: Connection, study_id: int, *, actor: str, at: datetime
 def move(  # noqa: PLR0913 -- the facts of the act
     connection: Connection, row: RowMapping, state: CaptureState, *, verb: str, reason: str, actor: str, at: datetime
 ) -> None:
-    """Let a capture go on from a state; HELD: until a person says which scan it is."""
+    """Let a capture go on from a state; HELD: until a person says which scan it is.
+
+    What was freed from the spool is fetched back first.
+    """
     is_held = state is CaptureState.HELD
+    is_freed = (row["held_from"] if row["state"] == CaptureState.HELD else row["state"]) in _FREED
+    state = CaptureState.RECALLED if is_freed and not is_held else state
+    held_from = CaptureState.RECALLED if is_freed else CaptureState.PACKED
     values = {"state": state, "since_at": at, "due_at": at, "reason": reason, "attempts": 0, "failures": 0}
     values |= {"lease_token": None, "lease_until": None}
-    values |= {"held_from": CaptureState.PACKED if is_held else None, "held_code": BY_HAND if is_held else None}
+    values |= {"held_from": held_from if is_held else None, "held_code": BY_HAND if is_held else None}
     connection.execute(update(tables.capture).where(tables.capture.c.id == row["id"]).values(values))
     for key in ("capture", "doubt"):
         clear_alert(connection, key=f"{key}:{row['id']}", at=at)

@@ -122,7 +122,7 @@ def _begin(connection: Connection, row: RowMapping, study_id: int, new: NewDeliv
     d = tables.delivery.c
     of_this = (d.capture_id == row["id"]) & (d.study_id == study_id) & (d.destination == new.destination)
     values = {"project": new.project, "state": DeliveryState.QUEUED, "since_at": at, "due_at": at, "reason": None}
-    values |= {"found": None}
+    values |= {"found": None, "failures": 0, "attempts": 0}
     again = update(tables.delivery).where(of_this, d.state == DeliveryState.WITHDRAWN).values(values).returning(d.id)
     known: int | None = connection.execute(again).scalar()
     if known is not None:
@@ -167,7 +167,9 @@ def _(result: Looked, connection: Connection, row: RowMapping, at: datetime) -> 
 @save.register
 def _(result: Sent, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
     doubted = row["doubted"] if row["kind"] == Kind.DICOM else None  # there it says what was sent a second time
-    return {"place": result.place, "reason": None, "failures": row["failures"], "doubted": doubted}
+    former = [place for place in row["former_places"] or () if place != result.place] or None  # it lies there again
+    columns = {"place": result.place, "former_places": former, "doubted": doubted}
+    return {**columns, "reason": None, "failures": row["failures"]}
 
 
 @save.register
@@ -273,6 +275,7 @@ def end_if_delivered(connection: Connection, capture_id: int, at: datetime, *, b
         .values(state=CaptureState.DELIVERED, since_at=at, due_at=at, reason=None)
     )
     if moved.rowcount:
+        clear_alert(connection, key=f"former:{capture_id}", at=at)
         note(
             connection,
             at=at,

@@ -281,8 +281,9 @@ class Store:
         if row["state"] == DeliveryState.VERIFIED:
             unend(connection, row["capture_id"], now)
         self._move(connection, table, row, held, columns, now, detail=reason)
-        if table is tables.delivery and code in LOST_CODES and row["capture_id"] is not None:
-            wake_twins(connection, row["capture_id"], now)
+        of_capture = row["id"] if table is tables.capture else row["capture_id"]
+        if code in LOST_CODES and of_capture is not None:
+            wake_twins(connection, of_capture, now)
         severity = "critical" if code == "lost" else "warning"
         raise_alert(connection, key=f"{table.name}:{row['id']}", severity=severity, text=reason, at=now)
 

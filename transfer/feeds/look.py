@@ -8,11 +8,12 @@ from sqlalchemy import or_, select, update
 from kspace.clock import Clock
 from kspace.errors import DestinationError
 from transfer.catalog import tables
+from transfer.catalog.copies import Copy, copies_of
 from transfer.catalog.database import Database
 from transfer.catalog.loading import load_delivery
-from transfer.catalog.notices import RELAY, note
+from transfer.catalog.notices import RELAY, note, raise_alert
 from transfer.records import RawDelivery
-from transfer.states import DeliveryState
+from transfer.states import CaptureState, DeliveryState
 
 _AGAIN_AFTER = timedelta(days=1)
 _AT_ONCE = 20
@@ -51,6 +52,49 @@ def look(
         lost += [] if is_there else [delivery.id]
         _mark(database, delivery.id, is_there=is_there, clock=clock)
     return lost
+
+
+def look_back(
+    *,
+    is_listed: Callable[[Copy], bool],
+    database: Database,
+    clock: Clock,
+    machine: str,
+    destinations: Collection[str],
+) -> list[int]:
+    """Return the captures on their way to another place whose former copy is not listed any more; a person is told.
+
+    From the proof of the new place on nobody watches the old one: its owner may remove it.
+    """
+    d, c, now = tables.delivery.c, tables.capture.c, clock.now()
+    is_left = (d.kind == "raw") & d.former_places.is_not(None) & c.state.not_in(_AT_REST)
+    ours = is_left & (d.machine == machine) & d.destination.in_(destinations)
+    is_long_ago = or_(d.listed_at.is_(None), d.listed_at < now - _AGAIN_AFTER)
+    query = select(d.id, d.capture_id, d.former_places).join(tables.capture).where(ours, is_long_ago).order_by(d.id)
+    with database.read() as connection:
+        rows = connection.execute(query.limit(_AT_ONCE)).all()
+    missed = []
+    for row in rows:
+        copies = [one for one in copies_of(database, row.capture_id) if one.place in row.former_places]
+        try:
+            gone = [one for one in copies if one.delivery_id == row.id and not is_listed(one)]
+        except DestinationError:
+            continue
+        with database.write() as connection:
+            connection.execute(update(tables.delivery).where(d.id == row.id).values(listed_at=now))
+            if gone:
+                text = _GONE.format(capture=row.capture_id, destination=gone[0].destination, place=gone[0].place)
+                key = f"former:{row.capture_id}"
+                raise_alert(connection, key=key, severity="warning", text=text, at=now)
+        missed += [row.capture_id] if gone else []
+    return missed
+
+
+_AT_REST = {CaptureState.DELIVERED, CaptureState.RETIRED, CaptureState.RELEASED, CaptureState.SKIPPED}
+_GONE = (
+    "{destination} does not list the former copy of capture {capture} any more as it was proved ({place}), and the new "
+    "place is not verified yet. See `kspace show {capture}`; leave the spool and other copies alone until it is."
+)
 
 
 def _mark(database: Database, delivery_id: int, *, is_there: bool, clock: Clock) -> None:

@@ -124,7 +124,7 @@ def test_a_file_that_lies_at_its_session_moves_to_the_scan_whose_images_come_lat
     assert (_state(database), _match(database)) == ("matched", ("1.1.2", "relay"))
     assert _raw(database) == (DeliveryState.WITHDRAWN, None, ["place 2"]), "the place is kept in mind"
     deliver.again()
-    assert _raw(database) == (DeliveryState.VERIFIED, "place 2", ["place 2"])
+    assert _raw(database) == (DeliveryState.VERIFIED, "place 2", None), "it is the place again"
     late()
     assert _state(database) == "delivered"
 

@@ -5,8 +5,8 @@ import pytest
 from transfer.states import STAGE_OF, TRANSITIONS, CaptureState, DeliveryState, Kind
 
 CAPTURE, DELIVERY = TRANSITIONS[CaptureState], TRANSITIONS[DeliveryState]
-ENDS = {CaptureState.RETIRED, CaptureState.RELEASED}
-CAPTURE_WAITS = {CaptureState.SKIPPED, CaptureState.PLANNED, CaptureState.HELD}
+ENDS = {CaptureState.RELEASED}
+CAPTURE_WAITS = {CaptureState.SKIPPED, CaptureState.PLANNED, CaptureState.HELD, CaptureState.RETIRED}
 DICOM_ONLY = {DeliveryState.WAITING, DeliveryState.OBSERVING}
 DELIVERY_WAITS = {DeliveryState.VERIFIED, DeliveryState.HELD}
 """States that something other than a stage leaves: a person, new evidence, or the last of the deliveries."""
@@ -27,8 +27,9 @@ def test_every_state_has_its_row_and_stays_of_its_kind(states):
     assert {type(state) for row in [*TRANSITIONS[states].values(), TRANSITIONS[states]] for state in row} == {states}
 
 
-def test_only_retired_and_released_are_the_end():
+def test_only_released_is_the_end_and_retired_ends_by_a_persons_word_alone():
     assert {s for s, afters in CAPTURE.items() if not afters} == ENDS
+    assert CAPTURE[CaptureState.RETIRED] == {CaptureState.RECALLED}
     assert all(DELIVERY.values())
 
 

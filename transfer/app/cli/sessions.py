@@ -94,6 +94,8 @@ def session(
             console.print(f"{where}: images {sent['state']}. {sent['reason'] or ''}", highlight=False, markup=False)
         console.print(_badge(one["badge"]), highlight=False)
         _print(rows)
+        for said in _left_behind(one["measurements"]):
+            console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def _listed(one: Row) -> dict[str, Any]:
@@ -130,6 +132,19 @@ def _measured(raw: Row) -> dict[str, Any]:
         "proved by": ", ".join(proved),
         "why": why or "",
     }
+
+
+def _left_behind(measurements: list[Row]) -> Iterable[str]:
+    for raw in measurements:
+        for copy in raw["former_copies"]:
+            yield f"Raw {raw['id']}: {old_copy(copy)} ({copy['destination']})."
+
+
+def old_copy(copy: Row) -> str:
+    """Return in words what becomes of a copy that lies where its file belongs no more."""
+    if copy["is_watched"]:
+        return f"old copy at {copy['place']}, watched until the new place is verified"
+    return f"old copy at {copy['place']}, no longer watched; its owner may remove it"
 
 
 def _under_way(raw: Row) -> list[Row]:

@@ -3,6 +3,7 @@
 from itertools import groupby
 
 from kspace.twix.header import is_seen
+from transfer.app.cli.sessions import old_copy
 from transfer.app.cli.show_file import UNSEEN
 from transfer.catalog import lists
 
@@ -26,6 +27,7 @@ def lines(story: lists.Row) -> list[Line]:
         *((d["step"], d["reason"]) for d in story["decisions"]),
         *(line for match in story["matches"] for line in _match(match)),
         *(line for sent in story["deliveries"] for line in _delivery(sent)),
+        *(("before", f"{copy['destination']}: {old_copy(copy)}") for copy in story["former_copies"]),
         *((e["at"].strftime("%H:%M:%S"), f"{e['verb']} by {e['actor']}") for e in story["events"]),
     ]
 
@@ -50,6 +52,5 @@ def _match(match: lists.Row) -> list[Line]:
 def _delivery(sent: lists.Row) -> list[Line]:
     said = [f"to {sent['destination']}/{sent['project']}: {sent['state']}"]
     said += [sent[key] for key in ("place", "reason") if sent[key]]
-    said += [f"lay at {place} before; its owner may remove it there" for place in sent["former_places"] or ()]
     said.append(f"{len(sent['parts'])} parts, {sum(p['size'] for p in sent['parts']):,} bytes")
     return [(f"d{sent['id']}" if first == 0 else "", text) for first, text in enumerate(said)]
