@@ -23,6 +23,9 @@ _MAX_PDU_BYTES = 256 << 10
 _MAX_REQUEST_BYTES = 1 << 20
 """128 contexts of 64 transfer syntaxes are a third of it."""
 _MAX_COMMAND_BYTES = 64 << 10
+_LEAST_BYTES_S = 1000
+_WINDOW = 5
+"""While a message is under way at least so much must come, on average over so many times the idle time."""
 _LINGER_S = 2.0
 _LINGER_READS = 64
 
@@ -43,6 +46,10 @@ class Association:
         self._left_in_pdu = 0
         self._peer_takes = 0
         self._until: float | None = None
+        self._window_s = 0.0
+        self._since = 0.0
+        """When the message under way, or the time looked at of it, began; 0: none is."""
+        self._came = 0
         self.syntaxes: Mapping[int, str] = {}
         """The transfer syntax of each accepted context."""
 
@@ -62,10 +69,11 @@ class Association:
     def accept(self, request: AssociateRequest, answers: Mapping[int, str | int], *, idle_s: float) -> None:
         """Accept it, with a transfer syntax or the reason against it (PS3.8 Table 9-18) for each context.
 
-        From now on the peer may be silent for ``idle_s`` seconds.
+        From now on the peer may be silent for ``idle_s`` seconds; within a message it must also get on.
         """
         self._until = None
         self._socket.settimeout(idle_s)
+        self._window_s = _WINDOW * idle_s
         self.syntaxes = {number: answer for number, answer in answers.items() if isinstance(answer, str)}
         self._peer_takes = request.max_pdu_bytes
         self._send(associate_ac(request, answers, max_pdu_bytes=_MAX_PDU_BYTES))
@@ -92,13 +100,15 @@ class Association:
             BrokenProtocol: what came is no command.
         """
         content, first = bytearray(), None
+        self._since = 0.0
         while True:
             fragment = self._fragment(is_release_fine=first is None)
             if fragment is None:
                 self._bid_farewell(signal(PduType.RELEASE_RP))
                 return None
             context_id, control, length = fragment
-            first = context_id if first is None else first
+            if first is None:
+                first, self._since, self._came = context_id, time.monotonic(), 0
             is_sane = control & 1 and context_id == first and context_id in self.syntaxes
             if not is_sane or len(content) + length > _MAX_COMMAND_BYTES:
                 raise BrokenProtocol("A command was expected in an accepted context, and something else came.")
@@ -172,6 +182,12 @@ class Association:
             raise AssociationEnded("The connection broke, or was silent for too long.") from error
         if not self._end:
             raise AssociationEnded("The peer hung up.")
+        self._came += self._end
+        passed = time.monotonic() - self._since
+        if self._since and passed > self._window_s:
+            if self._came < passed * _LEAST_BYTES_S:
+                raise AssociationEnded("A message came so slowly that it would keep its seat for ever.")
+            self._since, self._came = self._since + passed, 0
 
     def _send(self, content: bytes) -> None:
         try:

@@ -15,7 +15,10 @@ from kspace.errors import KspaceError, SpoolError
 _IMPLEMENTATION_UID = "2.25.178283091672214580270932171529310411297"
 """Ours for ever, with the name below: the same object received twice must be the same bytes twice."""
 _IMPLEMENTATION_NAME = "KSPACE_RELAY"
-_GLIMPSE_BYTES = 64 << 10
+_BEGINNING_BYTES = 256 << 10
+"""The header of most images."""
+_ASK_BYTES = 64 << 20
+"""After so much of one object the pool is asked again: an endless one would fill the disk."""
 
 
 class PoolFull(SpoolError):
@@ -37,43 +40,52 @@ class Incoming:
 
     def __init__(self, folder: Path, *, is_open: Callable[[], bool], head: bytes) -> None:
         self.path = folder / f"{uuid4().hex}.part"
-        self.beginning = b""
+        self.beginning = bytearray()
         """The first of the data set, also of an object that is not taken."""
-        self._problem: KspaceError | None = None
+        self.problem: KspaceError | None = None
+        """Why it is not taken; from then on the rest is let pass."""
+        self.let_pass = 0
+        """So many bytes came since."""
+        self._is_open = is_open
+        self._ask_at = _ASK_BYTES
         self._digest = hashlib.sha256()
         self._size = 0
         try:
-            if not is_open():
-                raise PoolFull("The pool takes no more; nothing of the object was kept. Send it again later.")
+            self._demand_room()
             self._out = self.path.open("xb", buffering=0)
             self._append(memoryview(head))
         except (OSError, SpoolError) as error:
-            self._problem = _told(error)
+            self._give_up(error)
 
     def write(self, piece: memoryview) -> None:
         """Take a fragment. Never raises: after a failure the rest is let pass, and `settle` tells of it."""
-        if len(self.beginning) < _GLIMPSE_BYTES:
-            self.beginning += piece[: _GLIMPSE_BYTES - len(self.beginning)]
-        if self._problem is None:
-            try:
-                self._append(piece)
-            except OSError as error:
-                self._problem = _told(error)
+        if len(self.beginning) < _BEGINNING_BYTES:
+            self.beginning += piece[: _BEGINNING_BYTES - len(self.beginning)]
+        if self.problem is not None:
+            self.let_pass += len(piece)
+            return
+        try:
+            self._append(piece)
+            if self._size >= self._ask_at:
+                self._ask_at = self._size + _ASK_BYTES
+                self._demand_room()
+        except (OSError, SpoolError) as error:
+            self._give_up(error)
 
     def settle(self) -> Stored:
         """Return the whole file, closed but not yet known to be durable.
 
         Raises:
-            PoolFull: the pool took no more when the object began.
+            PoolFull: the pool took no more when the object began, or meanwhile.
             SpoolError: the disk failed or is full.
         """
         try:
-            if self._problem is None:
+            if self.problem is None:
                 self._out.close()
         except OSError as error:
-            self._problem = _told(error)
-        if self._problem is not None:
-            raise self._problem
+            self._give_up(error)
+        if self.problem is not None:
+            raise self.problem
         return Stored(self.path, self._size, self._digest.hexdigest())
 
     def close(self) -> None:
@@ -82,6 +94,15 @@ class Incoming:
             with suppress(OSError):  # nobody wants its bytes any more
                 self._out.close()
         self.path.unlink(missing_ok=True)
+
+    def _demand_room(self) -> None:
+        if not self._is_open():
+            raise PoolFull("The pool takes no more; nothing of the object was kept. Send it again later.")
+
+    def _give_up(self, error: OSError | SpoolError) -> None:
+        """Free at once what the object took: the rest of it may be long in coming."""
+        self.problem = _told(error)
+        self.close()
 
     def _append(self, piece: memoryview) -> None:
         self._digest.update(piece)

@@ -10,10 +10,11 @@ from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
 from dicom.association import Association
 from dicom.commands import RESPONSE, Command, Field, event_report
 from dicom.commitment import COMMITMENT, encoded, read_request
-from dicom.headers import describe, glimpse
+from dicom.headers import Begun, describe, glimpse
 from dicom.inbox import Caller, Inbox, Received, Refused, Status
 from dicom.incoming import Incoming, Intake, file_head
 from dicom.negotiation import AssociateRequest, Proposal
+from dicom.pdus import BrokenProtocol
 from kspace.errors import BadInput, KspaceError
 
 _log = structlog.get_logger()
@@ -37,6 +38,9 @@ _NO_SUCH_CLASS, _NO_SUCH_SYNTAX = 3, 4
 _MAX_REQUEST_BYTES = 32 << 20
 """A request for storage commitment of a hundred thousand images is half of it."""
 _LOOK_S = 1.0
+_TELL_BYTES = 1 << 20
+"""By then the beginning of what is not taken tells whose it is."""
+_MOST_LET_PASS = 4 << 30
 
 
 class OtherObject(BadInput):
@@ -112,11 +116,10 @@ class Services:
         syntax = self._association.syntaxes[context_id]
         meant = {"sop_class": command.sop_class, "sop_uid": command.sop_uid, "syntax": syntax}
         with self._intake.receiving(**meant) as incoming:
-            for piece in self._association.data_set(context_id):
-                incoming.write(piece)
+            self._receive(context_id, incoming, meant)
             status, comment = Status.FAILED, ""
             try:
-                status = self._take(incoming, command)
+                status = self._take(incoming, command, syntax)
             except KspaceError as error:
                 status, comment = _status_of(error), str(error)
             except Exception as error:  # noqa: BLE001 -- a mistake of ours refuses one image, and ends no association
@@ -127,9 +130,19 @@ class Services:
                 self._refuse(incoming, meant, status)
             self._association.send(context_id, command.answer(status, comment))
 
-    def _take(self, incoming: Incoming, command: Command) -> Status:
+    def _receive(self, context_id: int, incoming: Incoming, meant: Mapping[str, str]) -> None:
+        is_told = False
+        for piece in self._association.data_set(context_id):
+            incoming.write(piece)
+            if incoming.problem is not None and not is_told and incoming.let_pass > _TELL_BYTES:
+                self._refuse(incoming, meant, _status_of(incoming.problem))  # the sender may never come to the end
+                is_told = True
+            if incoming.let_pass > _MOST_LET_PASS:
+                raise BrokenProtocol("An object that is not taken goes on and on.")
+
+    def _take(self, incoming: Incoming, command: Command, syntax: str) -> Status:
         stored = incoming.settle()
-        study, series, instance = describe(stored.path)
+        study, series, instance = describe(stored.path, begun=Begun(syntax, incoming.beginning))
         if (instance.sop_class, instance.sop_uid) != (command.sop_class, command.sop_uid):
             raise OtherObject("The data set is another object than the one announced; it was not taken. Send it again.")
         return self._inbox.accept(

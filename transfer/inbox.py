@@ -4,7 +4,6 @@ import os
 import threading
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -191,16 +190,12 @@ class CatalogInbox:
                 self._database,
                 [(_arrival(one), one.targets) for one in together],
                 machine=self._machine,
-                at=self._clock.now(),
+                clock=self._clock,
                 quiet_s=self._quiet_s,
                 memory=self._memory,
                 before_commit=are_on_disk,
             )
-        except OSError as error:
-            for one in together:
-                with suppress(OSError):
-                    if one.place.samefile(one.received.path):  # else it is another's by now
-                        one.place.unlink()
+        except OSError as error:  # its name may be a twin's by now, so it stays: it takes no harm, and no row names it
             raise _refused_by(error) from error
         except DBAPIError as error:
             kind = type(error.orig).__name__

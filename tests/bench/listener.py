@@ -10,7 +10,6 @@ takes for one enhanced object of so many megabytes.
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -149,7 +148,6 @@ def run(name: str, images: Path, scratch: Path, associations: int) -> tuple[floa
 @contextmanager
 def receiving(name: str, scratch: Path) -> Iterator[int]:
     """Run a receiver from an empty start and yield its process id once it answers."""
-    shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     with (scratch / "log").open("wb") as log:
         receiver = subprocess.Popen(_RECEIVERS[name](scratch), env=_ENV, stdout=log, stderr=log)
@@ -209,6 +207,7 @@ def main() -> None:
     asked.add_argument("--folder", type=Path, default=None)
     asked.add_argument("--large", type=int, metavar="MB")
     asked.add_argument("--only", nargs="*", default=list(_RECEIVERS))
+    asked.add_argument("--associations", type=int, nargs="*", default=list(_ASSOCIATIONS))
     given = asked.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as scratch:
         folder = Path(scratch)
@@ -217,11 +216,13 @@ def main() -> None:
             return
         write_images(folder / "images", given.images)
         mb = next((folder / "images").rglob("*.dcm")).stat().st_size / 1e6
-        for associations in _ASSOCIATIONS:
+        began = 0
+        for associations in given.associations:
             rates: dict[str, list[tuple[float, float]]] = {name: [] for name in given.only}
             for _ in range(given.rounds):
                 for receiver, found in rates.items():
-                    found.append(run(receiver, folder / "images", folder / "receiver", associations))
+                    began += 1  # in a folder of its own: ext4 gives no inode anew within seconds, and searches for long
+                    found.append(run(receiver, folder / "images", folder / f"receiver{began}", associations))
             median = {name: statistics.median(rate for rate, _ in found) for name, found in rates.items()}
             for name, found in rates.items():
                 said = f"{median[name]:6.0f} images/s {median[name] * mb:6.0f} MB/s"

@@ -1,6 +1,7 @@
 """What the listener received: instances with their series and study, and the deliveries they begin or re-open."""
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, and_, bindparam, insert, literal, or_, select
 from dicom.evidence.serial import serial_of_series
 from dicom.join import index_keys
 from dicom.records import Instance, Series, Study
+from kspace.clock import Clock
 from kspace.errors import SpoolError
 from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
@@ -19,9 +21,8 @@ from transfer.routing import Target
 from transfer.states import CaptureState, DeliveryState
 
 _REMEMBERED = 100_000
-_KNOWN = select(tables.instance.c.id, tables.instance.c.sha256, tables.instance.c.freed_at).where(
-    tables.instance.c.sop_uid == bindparam("uid")
-)
+_I = tables.instance.c
+_KNOWN = select(_I.id, _I.sop_uid, _I.sha256, _I.freed_at).where(_I.sop_uid.in_(bindparam("uids", expanding=True)))
 """Made once: it is asked for every image."""
 
 
@@ -37,6 +38,11 @@ class Arrival:
     sha256: str
     called_ae: str
     calling_ae: str
+
+    @property
+    def series_as_seen(self) -> Series:
+        """Return the series as far as this instance shows it."""
+        return replace(self.series, sop_uids=frozenset({self.instance.sop_uid}), ticks=frozenset(self.instance.ticks))
 
 
 class Seen(StrEnum):
@@ -69,10 +75,10 @@ class Memory:
 
 def record_arrivals(  # noqa: PLR0913 -- the facts of arrivals
     database: Database,
-    arrivals: Iterable[tuple[Arrival, Iterable[Target]]],
+    arrivals: Sequence[tuple[Arrival, Iterable[Target]]],
     *,
     machine: str,
-    at: datetime,
+    clock: Clock,
     quiet_s: float,
     memory: Memory | None = None,
     before_commit: Callable[[], None] = lambda: None,
@@ -89,8 +95,8 @@ def record_arrivals(  # noqa: PLR0913 -- the facts of arrivals
         known.forget()
     try:
         with database.write() as connection:
-            filing = _Filing(database, connection, known, machine=machine, at=at, quiet_s=quiet_s)
-            seen = [filing.arrive(arrival, targets) for arrival, targets in arrivals]
+            filing = _Filing(database, connection, known, machine=machine, at=clock.now(), quiet_s=quiet_s)
+            seen = filing.arrive(arrivals)
             before_commit()
     except BaseException:
         known.forget()
@@ -120,21 +126,26 @@ class _Filing:
         self._enough = timedelta(seconds=min(1.0, quiet_s / 2))
         """A delivery that was put off so shortly ago cannot have begun meanwhile."""
 
-    def arrive(self, arrival: Arrival, targets: Iterable[Target]) -> Seen:
+    def arrive(self, arrivals: Sequence[tuple[Arrival, Iterable[Target]]]) -> list[Seen]:
+        """Write all of them with one statement a table: what several associations bring costs little more than one."""
+        placed = [(arrival, *self._ids(arrival)) for arrival, _ in arrivals]
+        self._index([(arrival.series_as_seen, series_id) for arrival, _, series_id in placed])
+        found = _instances(self._connection, [(arrival, series_id) for arrival, _, series_id in placed], self._at)
+        for (arrival, study_id, _), (_, targets), seen in zip(placed, arrivals, found, strict=True):
+            begun = [self._begin(study_id, target) for target in targets]  # also of what was here: its route may be new
+            if seen is not Seen.SAME and (any(begun) or self._is_news(study_id)):
+                s = tables.study.c
+                self._connection.execute(update(tables.study).where(s.id == study_id).values(last_arrival_at=self._at))
+                _reopen(self._connection, study_id, self._at, self._due_at)
+                _wake_captures(self._connection, serial_of_series(arrival.series), at=self._at, due_at=self._due_at)
+        return found
+
+    def _ids(self, arrival: Arrival) -> tuple[int, int]:
         name = (arrival.study.study_uid, arrival.series.series_uid)
         if name not in self._memory.series:
             study_id = _study(self._database, self._connection, arrival, self._at)
             self._memory.series[name] = study_id, _series(self._database, self._connection, arrival, study_id)
-        study_id, series_id = self._memory.series[name]
-        self._index(arrival, series_id)
-        seen = _instance(self._connection, arrival, series_id, self._at)
-        begun = [self._begin(study_id, target) for target in targets]  # also of what was here: its route may be new
-        if seen is not Seen.SAME and (any(begun) or self._is_news(study_id)):
-            s = tables.study.c
-            self._connection.execute(update(tables.study).where(s.id == study_id).values(last_arrival_at=self._at))
-            _reopen(self._connection, study_id, self._at, self._due_at)
-            _wake_captures(self._connection, serial_of_series(arrival.series), at=self._at, due_at=self._due_at)
-        return seen
+        return self._memory.series[name]
 
     def _is_news(self, study_id: int) -> bool:
         last = self._memory.touched.get(study_id)
@@ -143,17 +154,16 @@ class _Filing:
         self._memory.touched[study_id] = self._at
         return True
 
-    def _index(self, arrival: Arrival, series_id: int) -> None:
-        of_instance = replace(
-            arrival.series, sop_uids=frozenset({arrival.instance.sop_uid}), ticks=frozenset(arrival.instance.ticks)
-        )
-        keys = [{"key": key, "series_id": series_id} for key in index_keys(of_instance)]
-        ticks = [{"series_id": series_id, "tick": tick} for tick in of_instance.ticks]
+    def _index(self, seen: Iterable[tuple[Series, int]]) -> None:
+        keys, ticks = [], []
+        for series, series_id in seen:
+            keys += [{"key": key, "series_id": series_id} for key in index_keys(series)]
+            ticks += [{"series_id": series_id, "tick": tick} for tick in series.ticks]
         for table, rows in ((tables.series_key, keys), (tables.series_tick, ticks)):
-            new = [row for row in rows if (table.name, *row.values()) not in self._memory.rows]
+            new = {name: row for row in rows if (name := (table.name, *row.values())) not in self._memory.rows}
             if new:
-                self._database.insert_new(self._connection, table, *new)
-                self._memory.rows |= {(table.name, *row.values()) for row in new}
+                self._database.insert_new(self._connection, table, *new.values())
+                self._memory.rows |= new.keys()
 
     def _begin(self, study_id: int, target: Target) -> bool:
         name = ("way", study_id, target.destination, target.is_raw_only)
@@ -231,20 +241,32 @@ def _series(database: Database, connection: Connection, arrival: Arrival, study_
     return int(series_id)
 
 
-def _instance(connection: Connection, arrival: Arrival, series_id: int, at: datetime) -> Seen:
-    i = tables.instance.c
-    rows = connection.execute(_KNOWN, {"uid": arrival.instance.sop_uid}).all()
-    known = {row.sha256: row for row in rows}
-    if (same := known.get(arrival.sha256)) is not None:
-        if same.freed_at is None:
-            return Seen.SAME
-        if not arrival.path.exists():  # freed between its arrival and now
-            raise SpoolError("A received image was freed as it came again; it was not taken. Send it once more.")
-        # It was freed and lies here again: it is looked for in the archive once more before it may go again.
-        again = {"freed_at": None, "received_at": at, "path": str(arrival.path)}
-        connection.execute(update(tables.instance).where(i.id == same.id).values(again))
-        return Seen.NEW
-    row = {
+def _instances(connection: Connection, arrivals: Sequence[tuple[Arrival, int]], at: datetime) -> list[Seen]:
+    known: defaultdict[str, dict[str, int | None]] = defaultdict(dict)
+    """Of each UID what is known by its digest; the id where it was freed."""
+    for row in connection.execute(_KNOWN, {"uids": [arrival.instance.sop_uid for arrival, _ in arrivals]}):
+        known[row.sop_uid][row.sha256] = row.id if row.freed_at else None
+    found, new = [], []
+    for arrival, series_id in arrivals:
+        same = known[arrival.instance.sop_uid]
+        if arrival.sha256 not in same:
+            found.append(Seen.OTHER_BYTES if same else Seen.NEW)
+            new.append(_row(arrival, series_id, at))
+        elif (freed := same[arrival.sha256]) is not None:
+            _return(connection, freed, arrival, at)
+            found.append(Seen.NEW)
+        else:
+            found.append(Seen.SAME)
+        if found[-1] is Seen.OTHER_BYTES:
+            _tell_of_other_bytes(connection, arrival, at)
+        same[arrival.sha256] = None
+    if new:
+        connection.execute(insert(tables.instance), new)
+    return found
+
+
+def _row(arrival: Arrival, series_id: int, at: datetime) -> dict[str, object]:
+    return {
         "series_id": series_id,
         "sop_uid": arrival.instance.sop_uid,
         "sha256": arrival.sha256,
@@ -253,9 +275,17 @@ def _instance(connection: Connection, arrival: Arrival, series_id: int, at: date
         "received_at": at,
         "document": documents.to_document(arrival.instance),
     }
-    connection.execute(insert(tables.instance), row)
-    if not known:
-        return Seen.NEW
+
+
+def _return(connection: Connection, instance_id: int, arrival: Arrival, at: datetime) -> None:
+    """Take what was freed and lies here again: it is looked for in the archive once more before it may go again."""
+    if not arrival.path.exists():  # freed between its arrival and now
+        raise SpoolError("A received image was freed as it came again; it was not taken. Send it once more.")
+    again = {"freed_at": None, "received_at": at, "path": str(arrival.path)}
+    connection.execute(update(tables.instance).where(tables.instance.c.id == instance_id).values(again))
+
+
+def _tell_of_other_bytes(connection: Connection, arrival: Arrival, at: datetime) -> None:
     raise_alert(
         connection,
         key=f"instance:{arrival.instance.sop_uid}",
@@ -264,7 +294,6 @@ def _instance(connection: Connection, arrival: Arrival, series_id: int, at: date
         "See on the scanner which of the two is meant.",
         at=at,
     )
-    return Seen.OTHER_BYTES
 
 
 def _reopen(connection: Connection, study_id: int, at: datetime, due_at: datetime) -> None:

@@ -124,8 +124,7 @@ class Lane:
                 sha256=sha256(path.read_bytes()).hexdigest(), called_ae=called, calling_ae="MR",
             )  # fmt: skip
             found = targets(self.box.config.route, study, called_ae=called, calling_ae="MR")
-            at = self.clock.now()
-            record_arrivals(self.box.database, [(arrival, found)], machine="box", at=at, quiet_s=QUIET_S)
+            record_arrivals(self.box.database, [(arrival, found)], machine="box", clock=self.clock, quiet_s=QUIET_S)
 
     def step(self) -> str | None:
         """Do what is due next and return the stage, None where nothing is due."""

@@ -82,6 +82,6 @@ def arrive(database, clock, tmp_path):
             calling_ae="SCANNER",
         )
         target = Target(destination="x", project="P", subject="S", session="E", route="r", why="its AE title")
-        record_arrivals(database, [(arrival, [target])], machine="box-1", at=clock.now(), quiet_s=1.0)
+        record_arrivals(database, [(arrival, [target])], machine="box-1", clock=clock, quiet_s=1.0)
 
     return _arrive

@@ -37,7 +37,7 @@ def receive(database, tmp_path, clock):
                 called_ae="KSPACE", calling_ae="MR",
             )  # fmt: skip
             arrivals.append((arrival, targets))
-        return record_arrivals(database, arrivals, machine="box-1", at=clock.now(), quiet_s=60.0)
+        return record_arrivals(database, arrivals, machine="box-1", clock=clock, quiet_s=60.0)
 
     return _receive
 

@@ -11,7 +11,7 @@ from dicom.records import Instance
 from kspace.errors import SpoolDamaged
 from transfer.records import StoredInstance
 from transfer.sandbox import unzip
-from transfer.stages.zipping import TooLargeToZip, batch_of, zip_of
+from transfer.stages.zipping import batch_of, zip_of
 
 
 @pytest.fixture
@@ -32,11 +32,11 @@ def stored(tmp_path):
     return make
 
 
-@pytest.mark.parametrize("sizes", [(5,), (0, 1, 70_000), (3 << 20, 2)])
-def test_it_is_what_it_says(stored, sizes):
+@pytest.mark.parametrize(("sizes", "plain"), [((5,), 6), ((0, 1, 70_000), 80_000), ((3 << 20, 2), 4 << 20), ((9,), 9)])
+def test_it_is_what_it_says(stored, sizes, plain):
     told = []
     instances = stored(*sizes)
-    body = zip_of(instances, progress=lambda: told.append(1))
+    body = zip_of(instances, progress=lambda: told.append(1), plain=plain)
     data = b"".join(body.blocks())
     assert len(data) == body.size
     assert b"".join(body.blocks()) == data
@@ -55,11 +55,14 @@ def test_a_batch_is_of_one_series_and_fits_and_is_never_empty(stored):
     assert batch_of(first, most_bytes=1) == first[:1]
 
 
-def test_what_no_zip_can_hold_waits_for_a_person(stored):
-    (one,) = stored(1)
+def test_an_image_beyond_4_gb_goes_alone_with_the_extension_that_it_needs(stored):
+    one, other = stored(1, 1)
     huge = replace(one, size=1 << 32)
-    with pytest.raises(TooLargeToZip, match="larger than 4 GB"):
-        batch_of([huge], most_bytes=10)
+    assert batch_of([huge, other], most_bytes=1 << 40) == [huge]
+    blocks = zip_of(stored(70_000), progress=lambda: None, plain=70_000).blocks()
+    head = next(blocks)
+    assert head[18:26] == b"\xff" * 8
+    assert int.from_bytes(head[-16:-8], "little") == int.from_bytes(head[-8:], "little") == 70_000
 
 
 @pytest.mark.parametrize("harm", ["altered", "cut", "gone"])
