@@ -21,9 +21,10 @@ from botocore.session import Session
 from pydantic import Field, model_validator
 
 from kspace.errors import ConfigError, DestinationError
+from kspace.outward import trust
 from kspace.secret import Secret
 from transfer.destinations.errors import DestinationDown, Forbidden, Full, Missing, NotHeld, Refused, Unauthorized
-from transfer.destinations.reach import Reach, pace_of, trust
+from transfer.destinations.reach import Reach, pace_of
 
 _READ_TRIES = 3
 _BLOCK = 1 << 18

@@ -11,11 +11,12 @@ import httpx
 from pydantic import Field
 
 from kspace.errors import ConfigError, DestinationError
+from kspace.outward import trust, way_out
 from kspace.secret import Secret
 from kspace.secretpair import Pair, SecretPair
 from transfer.destinations import Body
 from transfer.destinations.errors import DestinationDown, Forbidden, Full, Missing, Refused, TooLarge, Unauthorized
-from transfer.destinations.reach import Reach, pace_of, trust, way_out
+from transfer.destinations.reach import Reach, pace_of
 
 T = TypeVar("T")
 
