@@ -46,7 +46,7 @@ class Proxy(BaseModel):
         return f"{scheme}://{user}{rest}"
 
 
-class Outward(BaseModel):
+class Trusting(BaseModel):
     """What the settings of everything that is reached by TLS begin with."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -58,16 +58,21 @@ class Outward(BaseModel):
     client_cert: AbsolutePath | None = None
     """A file (PEM) with the certificate that shows who the relay is, and its key unless `client_key` has it."""
     client_key: AbsolutePath | None = None
-    proxy: Proxy | None = None
 
     @model_validator(mode="after")
-    def _key_has_a_certificate(self) -> "Outward":
+    def _key_has_a_certificate(self) -> "Trusting":
         if self.client_key is not None and self.client_cert is None:
             raise ValueError("client_key without client_cert: name the certificate too")
         return self
 
 
-def trust(way: Outward) -> ssl.SSLContext:
+class Outward(Trusting):
+    """What is reached by HTTPS, perhaps by a proxy."""
+
+    proxy: Proxy | None = None
+
+
+def trust(way: Trusting) -> ssl.SSLContext:
     """Return whom to trust, and who we are, for TLS.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from dicom.listener import ListenerSettings
-from hardware import readings
+from hardware import readings, sinks
 from hardware.judgement import PoolSettings
 from kspace import sources
 from kspace.errors import ConfigError
@@ -31,6 +31,7 @@ class Relay(_Model):
     """The box itself: its name in the catalog, and its folder on a local disk."""
 
     name: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    site: str = Field(default="", pattern=r"^[A-Za-z0-9 ._-]{0,64}$")
     folder: AbsolutePath
     catalog: PlainUrl | None = None
     """None: a SQLite file in the folder. Several boxes: postgresql+psycopg://…; the password by PGPASSFILE."""
@@ -92,6 +93,13 @@ class Dicom(ListenerSettings):
     quiet_s: float = Field(default=300.0, ge=0)
 
 
+class Metrics(_Model):
+    """Where Prometheus asks. Without this table nothing is served."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=9747, ge=0, le=65_535)
+
+
 class Config(_Model):
     """Everything the relay is told."""
 
@@ -105,6 +113,8 @@ class Config(_Model):
     destination: tuple[dict[str, Any], ...] = ()
     route: tuple[Route, ...] = ()
     rule: tuple[Rule, ...] = ()
+    sink: tuple[dict[str, Any], ...] = ()
+    metrics: Metrics | None = None
     log: Literal["text", "json"] = "text"
 
     @field_validator("dicom", mode="before")
@@ -136,6 +146,7 @@ class Config(_Model):
             "scanner": [s.name for s in self.scanner],
             "destination": names,
             "rule": [r.name for r in self.rule],
+            "sink": ["log", *(str(s.get("name")) for s in self.sink)],
         }.items():
             twice = sorted({n for n in given if given.count(n) > 1})
             if twice:
@@ -151,6 +162,8 @@ class Config(_Model):
                 settings_of(sources, source)
         for destination in self.destination:
             settings_of(destinations, destination)
+        for sink in self.sink:
+            settings_of(sinks, sink)
         return self
 
 

@@ -1,12 +1,13 @@
-"""Alerts into the log: the sink that is always there."""
+"""Messages into the log: the sink that is always there."""
 
 import logging
 from collections.abc import Mapping
+from typing import Literal
 
 import structlog
-from pydantic import BaseModel, ConfigDict
 
-from hardware.records import Alert, Severity
+from hardware.records import Severity
+from hardware.sinks import Message, SinkSettings, Told
 from kspace.registry import Plugin
 
 _LEVEL: Mapping[Severity, int] = {
@@ -16,25 +17,35 @@ _LEVEL: Mapping[Severity, int] = {
 }
 
 
-class LogSettings(BaseModel):
-    """The log sink has no settings."""
+class LogSettings(SinkSettings):
+    """The log needs no settings, and has no reason to wait."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["log"] = "log"
+    name: str = "log"
+    gather_s: float = 0.0
+    apart_s: float = 0.0
 
 
 class LogSink:
-    """Writes one event an alert: its key and severity; the sentence itself is for people, not for the log."""
+    """Writes one event a message: topic, severity and keys; the sentences are for people, not for the log."""
 
     def __init__(self, settings: LogSettings) -> None:
         del settings
         self._log = structlog.get_logger()
 
-    def tell(self, alert: Alert) -> None:
-        """Write the alert: at its own severity when it is raised, as information when it is over."""
-        if alert.cleared_at is not None:
-            self._log.info("alert.cleared", key=alert.key, severity=alert.severity)
-        else:
-            self._log.log(_LEVEL[alert.severity], "alert.raised", key=alert.key, severity=alert.severity)
+    def tell(self, message: Message) -> Told:
+        """Write it at its own severity, or as information when it is over."""
+        level = logging.INFO if message.kind == "over" else _LEVEL[message.severity]
+        self._log.log(
+            level,
+            f"alert.{message.kind}",
+            id=message.id,
+            topic=message.topic,
+            severity=message.severity,
+            open=message.count,
+            keys=[a.key for a in message.alerts],
+        )
+        return Told(answer="written to the log")
 
 
 PLUGIN = Plugin("log", LogSettings, LogSink)

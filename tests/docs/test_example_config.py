@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from hardware import readings
+from hardware import readings, sinks
 from kspace import sources
 from kspace.registry import plugins
 from transfer import destinations
-from transfer.config import Config, Dicom, Relay, Scanner, load_config
+from transfer.config import Config, Dicom, Metrics, Relay, Scanner, load_config
 from transfer.routing import Route
 from transfer.selection import Rule
 
 _EXAMPLE = Path(__file__).parents[2] / "relay.example.toml"
 _COMMENTED = re.compile(r"^(\s*)#([a-z_]+ = )", re.MULTILINE)
-_TABLES = {"relay": Relay, "dicom": Dicom, "scanner": Scanner, "route": Route, "rule": Rule}
+_TABLES = {"relay": Relay, "dicom": Dicom, "scanner": Scanner, "route": Route, "rule": Rule, "metrics": Metrics}
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,12 @@ def test_every_setting_of_a_reader_is_shown(kind, uncommented):
     assert set(plugins(readings)[kind].settings.model_fields) == set(uncommented["reading"][kind])
 
 
+@pytest.mark.parametrize("kind", sorted(set(plugins(sinks)) - {"log"}))
+def test_every_setting_of_a_sink_is_shown(kind, uncommented):
+    shown = _of_kind(uncommented["sink"], kind)
+    assert set(plugins(sinks)[kind].settings.model_fields) == set(shown)
+
+
 def _pairs(in_force: dict, uncommented: dict) -> list[tuple[type[BaseModel], dict, dict]]:
     pairs = [(model, _shown(in_force, name), _shown(uncommented, name)) for name, model in _TABLES.items()]
     pairs.append((Config.model_fields["pool"].annotation, in_force["pool"], uncommented["pool"]))
@@ -85,6 +91,8 @@ def _pairs(in_force: dict, uncommented: dict) -> list[tuple[type[BaseModel], dic
     before, after = in_force["destination"], uncommented["destination"]
     pairs += [(plugins(destinations)[b["kind"]].settings, b, a) for b, a in zip(before, after, strict=True)]
     pairs += [(p.settings, in_force["reading"][k], uncommented["reading"][k]) for k, p in plugins(readings).items()]
+    before, after = in_force["sink"], uncommented["sink"]
+    pairs += [(plugins(sinks)[b["kind"]].settings, b, a) for b, a in zip(before, after, strict=True)]
     return pairs
 
 

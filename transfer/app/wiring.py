@@ -9,6 +9,7 @@ from typing import Any
 from dicom.listener import Listener
 from hardware import sinks
 from hardware.records import PoolMode
+from hardware.sinks import Sink, SinkSettings
 from kspace import sources
 from kspace.clock import Clock, SystemClock
 from kspace.errors import ConfigError
@@ -29,6 +30,7 @@ from transfer.destinations.probing import Probed
 from transfer.destinations.reach import Reach, pace_of
 from transfer.engine import Engine, Feed, Stage, Way
 from transfer.feeds.find import find
+from transfer.feeds.hand_over import HandingOver, forget_old
 from transfer.feeds.look import look, look_back
 from transfer.feeds.place import Placing
 from transfer.feeds.recheck import recheck
@@ -39,7 +41,7 @@ from transfer.feeds.renew import Renewing
 from transfer.feeds.report import report
 from transfer.feeds.returned import returned
 from transfer.feeds.sweep import sweep, sweep_images
-from transfer.feeds.tell import tell
+from transfer.feeds.tell import remind_again, tell
 from transfer.inbox import CatalogInbox
 from transfer.records import RawDelivery
 from transfer.stages.compare import is_copy_listed, is_listed
@@ -108,6 +110,14 @@ class Box:
             for given in self.config.destination
             if not (isinstance(build := kinds[given["kind"]], type) and issubclass(build, DicomArchive))
         }
+
+    def sinks(self) -> dict[str, tuple[SinkSettings, Sink]]:
+        """Return where people are told, by name, with its settings: the log, and what is configured."""
+        known, built = plugins(sinks), {}
+        for given in ({"kind": "log"}, *self.config.sink):
+            settings = settings_of(sinks, given)
+            built[settings.name] = (settings, known[given["kind"]].build(settings))
+        return built
 
     def store(self) -> Store:
         """Return the catalog's queue as this machine sees it."""
@@ -224,10 +234,8 @@ class Box:
             clock=self.clock,
             machine=self.config.relay.name,
         )
-        told = [p.build(p.settings()) for p in plugins(sinks).values()]
         return [
             *feeds,
-            Feed("tell", _TELL_S, _bound(tell, told, database=self.database, clock=self.clock)),
             Feed("report", _REPORT_S, consoles),
             Feed("returned", _REPORT_S, _bound(returned, database=self.database, clock=self.clock)),
             *watch(self.config, self.pools, database=self.database, clock=self.clock),
@@ -242,6 +250,7 @@ class Box:
             Feed("remind", _REMIND_S, _bound(remind, database=self.database, clock=self.clock)),
             Feed("sweep", _SWEEP_S, _bound(sweep, spool=self.config.relay.spool, database=self.database)),
             *self._feeds_of_images(),
+            *self._feeds_of_sinks(),
         ]
 
     def _feeds_of_images(self) -> list[Feed]:
@@ -250,6 +259,18 @@ class Box:
         kept = {"machine": relay.name, "keep_s": relay.keep_images_s}
         free = _bound(sweep_images, database=self.database, clock=self.clock, **kept)
         return [Feed("reconcile", _SWEEP_S, look), Feed("sweep images", _SWEEP_S, free)]
+
+    def _feeds_of_sinks(self) -> list[Feed]:
+        built, relay = self.sinks(), self.config.relay
+        settings = {name: settings for name, (settings, _) in built.items()}
+        here: dict[str, Any] = {"database": self.database, "clock": self.clock}
+        who: dict[str, Any] = {"relay": relay.name, "site": relay.site}
+        return [
+            Feed("tell", _TELL_S, _bound(tell, settings, **here)),
+            Feed("remind again", _SWEEP_S, _bound(remind_again, settings, **here)),
+            Feed("forget old messages", _REMIND_S, _bound(forget_old, **here)),
+            *(Feed(f"sink {n}", _TELL_S, HandingOver(s, given, **here, **who)) for n, (given, s) in built.items()),
+        ]
 
     def _looking(self, ours: dict[str, Any]) -> Callable[[], None]:
         archives, spool = self.archives(), self.config.relay.spool

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, RowMapping, desc, func, select
 from kspace.errors import NotFound
 from transfer.catalog import tables
 from transfer.catalog.copies import former_copies
+from transfer.catalog.outbox_tables import acknowledgement
 
 Row = dict[str, Any]
 _MAX_DIGITS = 9
@@ -132,9 +133,14 @@ def receipts(connection: Connection, reference: str) -> list[Row]:
 
 
 def alerts(connection: Connection, *, open_only: bool = True) -> list[Row]:
-    """Return alerts, the newest first."""
-    a = tables.alert.c
-    query = select(a.id, a.key, a.severity, a.text, a.raised_at, a.cleared_at).order_by(desc(a.id))
+    """Return alerts, the newest first, each with who acknowledged it as it stands."""
+    a, k = tables.alert.c, acknowledgement.c
+    said = (k.alert_id == a.id) & (k.severity == a.severity)
+    query = (
+        select(a.id, a.key, a.severity, a.text, a.raised_at, a.cleared_at, k.actor, k.note, k.at.label("acked_at"))
+        .outerjoin(acknowledgement, said)
+        .order_by(desc(a.id))
+    )
     if open_only:
         query = query.where(a.cleared_at.is_(None))
     return _rows(connection.execute(query).mappings().all())

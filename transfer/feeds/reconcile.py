@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from kspace.clock import Clock
 from transfer.catalog import tables
@@ -17,7 +17,6 @@ from transfer.states import DeliveryState
 _SHORT_FOR = timedelta(days=7)
 """After that a study that is short is no news any more; `kspace study` still shows it."""
 _WAITS_LONG = timedelta(days=1)
-_REMIND = timedelta(days=7)
 
 
 class Reconciling:
@@ -96,8 +95,8 @@ def _forget_routed(connection: Connection, now: datetime) -> None:
 
 
 def _remind(connection: Connection, now: datetime) -> None:
-    """Tell of each session that waits for others: after a day, and once more each week."""
-    d, a = tables.delivery.c, tables.alert.c
+    """Tell of each session that waits for others, after a day."""
+    d = tables.delivery.c
     waits = d.state.in_([DeliveryState.WAITING, DeliveryState.OBSERVING]) & (d.since_at <= now - _WAITS_LONG)
     columns = (d.id, d.study_id, d.state, d.destination, d.project, d.since_at)
     rows = connection.execute(select(*columns).where(waits)).all()
@@ -110,7 +109,5 @@ def _remind(connection: Connection, now: datetime) -> None:
         )
         key = f"waiting:{row.id}"
         raise_alert(connection, key=key, severity="info", text=text, at=now)
-        is_old = (a.key == key) & a.cleared_at.is_(None) & (a.told_at <= now - _REMIND)
-        connection.execute(update(tables.alert).where(is_old).values(told_at=None))
     for delivery_id in set(_told(connection, "waiting:")) - {row.id for row in rows}:
         clear_alert(connection, key=f"waiting:{delivery_id}", at=now)

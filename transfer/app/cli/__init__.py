@@ -7,6 +7,7 @@ import typer
 from kspace.errors import KspaceError
 from kspace.malloc import keep_large_blocks
 from transfer.app.cli import (
+    alerts,
     assign,
     check,
     demo,
@@ -41,6 +42,7 @@ app.command("serve")(serve.serve)
 app.command("engine")(serve.engine)
 app.command("listen")(serve.listen)
 app.command("status")(status.status)
+app.add_typer(alerts.app, name="alerts")
 app.command("show")(show.show)
 app.command("sessions")(sessions.sessions)
 app.command("session")(sessions.session)
