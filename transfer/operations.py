@@ -157,7 +157,7 @@ def _hold(  # noqa: PLR0913 -- the facts of the act
     columns = {"state": held, "since_at": at, "held_from": state, "held_code": BY_A_PERSON, "reason": reason}
     connection.execute(update(table).where(table.c.id == row_id).values(columns))
     # The reason is a person's own words: it stays in the catalog, and goes into no mail.
-    text = f"Held by a person; `kspace show {_named(table, row_id)}` says why."
+    text = f"Held by a person; `kspace retry {_named(table, row_id)}` goes on."
     raise_alert(connection, key=f"{table.name}:{row_id}", severity="info", text=text, at=at)
     _say(connection, table, row_id, "held", state, held, reason, actor, at)
     return True

@@ -80,7 +80,7 @@ def test_an_unwanted_file_is_captured_on_a_persons_word(database):
 def test_holding_raises_an_alert_and_retrying_clears_it(database):
     operations.hold(database, "1", reason="wait", actor="ann", clock=CLOCK)
     with database.read() as connection:
-        assert [a["text"] for a in lists.alerts(connection)] == ["Held by a person; `kspace show 1` says why."]
+        assert [a["text"] for a in lists.alerts(connection)] == ["Held by a person; `kspace retry 1` goes on."]
     operations.retry(database, "1", actor="ann", clock=CLOCK)
     with database.read() as connection:
         assert lists.alerts(connection) == []
