@@ -155,15 +155,12 @@ class Config(_Model):
             for name in route.destinations:
                 if name not in names:
                     raise ValueError(f"a route names the destination {name!r}, which is not configured")
-        for kind, reader in self.reading.items():
-            settings_of(readings, {"kind": kind, **reader})
-        for scanner in self.scanner:
-            for source in scanner.source:
-                settings_of(sources, source)
-        for destination in self.destination:
-            settings_of(destinations, destination)
-        for sink in self.sink:
-            settings_of(sinks, sink)
+        of_sources = [source for scanner in self.scanner for source in scanner.source]
+        of_readers = [{"kind": kind, **reader} for kind, reader in self.reading.items()]
+        parts = ((sources, of_sources), (destinations, self.destination), (readings, of_readers), (sinks, self.sink))
+        for folder, tables in parts:
+            for table in tables:
+                settings_of(folder, table)
         return self
 
 
