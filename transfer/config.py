@@ -35,6 +35,8 @@ class Relay(_Model):
     folder: AbsolutePath
     catalog: PlainUrl | None = None
     """None: a SQLite file in the folder. Several boxes: postgresql+psycopg://…; the password by PGPASSFILE."""
+    metrics: str | None = Field(default=None, pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$")
+    """Where Prometheus asks, as host:port."""
     workers: int = Field(default=4, ge=1, le=64)
     backoff_s: float = Field(default=5.0, gt=0)
     keep_s: float = Field(default=7 * 86_400.0, ge=0)
@@ -93,13 +95,6 @@ class Dicom(ListenerSettings):
     quiet_s: float = Field(default=300.0, ge=0)
 
 
-class Metrics(_Model):
-    """Where Prometheus asks. Without this table nothing is served."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=9747, ge=0, le=65_535)
-
-
 class Config(_Model):
     """Everything the relay is told."""
 
@@ -114,7 +109,6 @@ class Config(_Model):
     route: tuple[Route, ...] = ()
     rule: tuple[Rule, ...] = ()
     sink: tuple[dict[str, Any], ...] = ()
-    metrics: Metrics | None = None
     log: Literal["text", "json"] = "text"
 
     @field_validator("dicom", mode="before")

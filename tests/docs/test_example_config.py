@@ -11,13 +11,13 @@ from hardware import readings, sinks
 from kspace import sources
 from kspace.registry import plugins
 from transfer import destinations
-from transfer.config import Config, Dicom, Metrics, Relay, Scanner, load_config
+from transfer.config import Config, Dicom, Relay, Scanner, load_config
 from transfer.routing import Route
 from transfer.selection import Rule
 
 _EXAMPLE = Path(__file__).parents[2] / "relay.example.toml"
 _COMMENTED = re.compile(r"^(\s*)#([a-z_]+ = )", re.MULTILINE)
-_TABLES = {"relay": Relay, "dicom": Dicom, "scanner": Scanner, "route": Route, "rule": Rule, "metrics": Metrics}
+_TABLES = {"relay": Relay, "dicom": Dicom, "scanner": Scanner, "route": Route, "rule": Rule}
 
 
 @pytest.fixture(scope="module")
