@@ -1,7 +1,7 @@
 """Which archives hold a capture, for restoring it and for proving it again."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -35,24 +35,27 @@ def verified(box: Box, capture_id: int) -> list[Custody]:
         NotFound: there is no such capture.
         ConfigError: a copy lies at a destination that is not configured any more.
     """
+    found = [copy for copy in _copies(box, capture_id) if copy.delivery.state is DeliveryState.VERIFIED]
+    _demand_configured(found)
+    return found
+
+
+def _copies(box: Box, capture_id: int) -> list[Custody]:
+    """Return what was proved at some time and was not withdrawn, also where a part of it was lost since."""
     archives = box.archives()
     found = []
     with box.database.read() as connection:
         lists.story(connection, capture_id)
         for row in lists.deliveries(connection, capture_id=capture_id, kind="raw"):
-            if row["state"] != DeliveryState.VERIFIED:
-                continue
             delivery = load_delivery(connection, row["id"])
-            if not isinstance(delivery, RawDelivery):
+            if not isinstance(delivery, RawDelivery) or row["verified_at"] is None or delivery.place is None:
                 continue
-            if delivery.destination not in archives:
-                raise ConfigError(f"A copy lies at {delivery.destination}, which the configuration does not name.")
             found.append(
                 Custody(
                     delivery=delivery,
                     destination=delivery.destination,
-                    archive=archives[delivery.destination],
-                    place=delivery.place or "",
+                    archive=archives.get(delivery.destination),
+                    place=delivery.place,
                     folder=folder_of(delivery),
                     sha256=delivery.capture.sha256 or "",
                 )
@@ -60,17 +63,29 @@ def verified(box: Box, capture_id: int) -> list[Custody]:
     return found
 
 
-def from_source(copies: list[Custody], source: str | None) -> Custody:
-    """Return the verified copy at one destination, else the first.
+def held(box: Box, capture_id: int, *, source: str | None) -> list[Custody]:
+    """Return every copy of a capture, at one destination or at all: those that were proved and stand, then the rest.
+
+    A copy of which the archive lost something may be all there is, and much of it may be whole.
 
     Raises:
         NotFound: there is none.
+        ConfigError: a copy lies at a destination that is not configured any more, and no other does.
     """
-    found = [copy for copy in copies if source in {None, copy.destination}]
+    found = [copy for copy in _copies(box, capture_id) if source in {None, copy.destination}]
     if not found:
         at = f" at {source}" if source else ""
         raise NotFound(f"No verified copy of this capture lies{at or ' in any archive yet'}; see `kspace show`.")
-    return found[0]
+    known = [copy for copy in found if copy.archive is not None]
+    if not known:
+        _demand_configured(found)
+    return sorted(known, key=lambda copy: copy.delivery.state is not DeliveryState.VERIFIED)
+
+
+def _demand_configured(copies: Iterable[Custody]) -> None:
+    for copy in copies:
+        if copy.archive is None:
+            raise ConfigError(f"A copy lies at {copy.destination}, which the configuration does not name.")
 
 
 def oldest(box: Box, number: int) -> list[int]:

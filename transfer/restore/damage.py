@@ -1,6 +1,6 @@
 """What cannot be had of a capture, and what is whole all the same."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kspace.twix.excerpt import Ranges
@@ -20,13 +20,19 @@ class Damage:
 
 def lost_ranges(damages: Sequence[Damage], *, within: Ranges) -> Ranges:
     """Return what is lost of the ranges that are wanted, neighbours joined."""
-    lost: list[tuple[int, int]] = []
-    for start, end in sorted(r for damage in damages for r in damage.ranges):
-        if lost and start <= lost[-1][1]:
-            lost[-1] = (lost[-1][0], max(end, lost[-1][1]))
-        else:
-            lost.append((start, end))
+    lost = joined(r for damage in damages for r in damage.ranges)
     return tuple(r for r in lost if _touches(r, within))
+
+
+def joined(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """Return the ranges in their order, those that touch as one."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return tuple(found)
 
 
 def whole_measurements(copy: Copy, lost: Ranges) -> list[int]:

@@ -15,6 +15,7 @@ from typing import Self
 from kspace.errors import BadInput, KspaceError, Retry
 from kspace.paths import sync_folder
 from transfer.restore.copy import Copy, Piece
+from transfer.restore.damage import joined
 
 _BLOCK = 1 << 20
 
@@ -70,16 +71,17 @@ class Partial:
             if self._journal.readline() != self._head:
                 self._begin_anew()
                 return frozenset()
-            by_range = {(piece.start, piece.end): piece for piece in pieces}
-            found = set()
+            noted = set[tuple[int, int, str]]()
             for line in self._journal:
                 with suppress(ValueError, KeyError, TypeError):  # torn by a crash
                     said = json.loads(line)
-                    piece = by_range[tuple(said["range"])]
-                    if said["sha256"] == self._digest(piece):
-                        found.add(piece)
+                    start, end = map(int, said["range"])
+                    if any(start < piece.end and piece.start < end for piece in pieces):
+                        noted.add((start, end, str(said["sha256"])))
             self._journal.write(b"\n")  # so that a torn line never spoils the next one
-            return frozenset(found)
+            whole = joined((start, end) for start, end, digest in noted if digest == self._digest(start, end))
+            # Another archive's pieces end elsewhere: what counts is that all of their bytes are there.
+            return frozenset(p for p in pieces if any(start <= p.start and p.end <= end for start, end in whole))
 
     def check_room(self, missing: int) -> None:
         """See that the disk has so many bytes.
@@ -167,9 +169,9 @@ class Partial:
         self._data.truncate(0)
         self._data.truncate(self._size)
 
-    def _digest(self, piece: Piece) -> str:
+    def _digest(self, start: int, end: int) -> str:
         digest = sha256()
-        for block in self.read(piece.start, piece.end):
+        for block in self.read(start, end):
             digest.update(block)
         return digest.hexdigest()
 

@@ -3,9 +3,10 @@
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import file_digest
 from pathlib import Path
 
@@ -21,11 +22,20 @@ HEADER = "header"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where an archive, by its destination's name, keeps a capture."""
+
+    name: str
+    archive: RawArchive
+    place: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What to restore, and to where."""
 
-    archive: RawArchive
-    place: str
+    sources: tuple[Source, ...]
+    """The first is asked, and each further one for what those before did not give."""
     folder: str
     target: Path
     """The file; or a folder that is there, in which it gets the name it had."""
@@ -33,6 +43,24 @@ class Wish:
     only: str | int | None = None
     """`HEADER`: the headers alone; a number: that measurement, counted from 1."""
     keeps_damaged: bool = False
+    given: Mapping[str, int] = field(default_factory=dict)
+    """What archives gave of it so far, in bytes of the original."""
+    failures: tuple["Failure", ...] = ()
+    """How it ended with those that were asked before."""
+
+    @property
+    def source(self) -> Source:
+        """The archive that is asked now."""
+        return self.sources[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one archive did not do; ``is_open``: it has a copy, which lacks something."""
+
+    source: Source
+    error: KspaceError
+    is_open: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +71,7 @@ class Ended:
     said: str
     size: int = 0
     error: KspaceError | None = None
+    given: Mapping[str, int] = field(default_factory=dict)
 
 
 class Work:
@@ -55,7 +84,7 @@ class Work:
     def __init__(self, wish: Wish, progress: Callable[[int, int], None]) -> None:
         self.wish = wish
         self.copy = copy = open_copy(
-            wish.archive, place=wish.place, folder=wish.folder, sha256_expected=wish.sha256_expected
+            wish.source.archive, place=wish.source.place, folder=wish.folder, sha256_expected=wish.sha256_expected
         )
         self._ranges = _wanted(copy, wish.only)
         self.path = _path(wish, copy)
@@ -63,6 +92,7 @@ class Work:
         self.left: set[Piece] = set()
         self.error: KspaceError | None = None
         self._damages: list[Damage] = []
+        self._given = Counter(wish.given)
         self._progress, self._done, self._lock = progress, 0, threading.Lock()
         pieces = tuple(p for p in copy.pieces if any(p.start < end and start < p.end for start, end in self._ranges))
         self._size = _bytes(pieces)
@@ -86,6 +116,8 @@ class Work:
         self.left.remove(piece)
         if isinstance(came, Damage):
             self._damages.append(came)
+        elif came is None:
+            self._given[self.wish.source.name] += piece.end - piece.start
         self.error = came if isinstance(came, KspaceError) else self.error
 
     def end(self) -> Ended:
@@ -95,7 +127,7 @@ class Work:
                 if self.is_there:
                     said = f"{self.path}: is there already, identical to the original."
                 elif self.error is not None:
-                    return Ended(wish=self.wish, said=str(self.error), error=self.error)
+                    return self._failed(self.error)
                 elif lost := lost_ranges(self._damages, within=self._ranges):
                     return self._damaged(lost)
                 elif self.wish.only is None:
@@ -103,8 +135,17 @@ class Work:
                 else:
                     said = self._excerpt()
             except KspaceError as error:
-                return Ended(wish=self.wish, said=str(error), error=error)
-        return Ended(wish=self.wish, said=said, size=self.path.stat().st_size)
+                return self._failed(error)
+        return Ended(wish=self.wish, said=said + self._shares(), size=self.path.stat().st_size)
+
+    def _failed(self, error: KspaceError, *, size: int = 0) -> Ended:
+        return Ended(wish=self.wish, said=str(error), error=error, size=size, given=self._given)
+
+    def _shares(self) -> str:
+        """Return who gave what, where one archive alone did not do."""
+        if not self.wish.failures:
+            return ""
+        return " " + ", ".join(f"{size:,} bytes of it from {name}" for name, size in self._given.items()) + "."
 
     def give_up(self) -> None:
         """Close what is open; what is proved stays for the next time."""
@@ -145,10 +186,9 @@ class Work:
 
     def _damaged(self, lost: Ranges) -> Ended:
         said = told(self._damages, lost, copy=self.copy)
-        if not (self.wish.keeps_damaged and self.wish.only is None):
+        if not (self.wish.keeps_damaged and self.wish.only is None and len(self.wish.sources) == 1):
             more = "What is proved stays beside it, so the same command later fetches the rest only"
-            error = NotHeld(f"{said} {more}; --keep-damaged writes what there is.")
-            return Ended(wish=self.wish, said=str(error), error=error)
+            return self._failed(NotHeld(f"{said} {more}; --keep-damaged writes what there is."))
         target = self.path.with_name(f"{self.path.stem}.damaged{self.path.suffix}")
         holes = target.with_name(f"{target.name}.holes.json")
         document = {
@@ -164,7 +204,7 @@ class Work:
             self.partial.blank(start, end)
         self.partial.become(target)
         error = NotHeld(f"{said} {target} holds what there is, with zeros in the holes that {holes.name} names.")
-        return Ended(wish=self.wish, said=str(error), size=self.copy.manifest.size, error=error)
+        return self._failed(error, size=self.copy.manifest.size)
 
 
 def _bytes(pieces: Iterable[Piece]) -> int:

@@ -1,9 +1,9 @@
 """`kspace restore`: original files back from an archive, also without the catalog that sent them."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +13,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferS
 from kspace.errors import BadInput, KspaceError, NotFound
 from transfer.app.archived import ArchivedCapture, in_session
 from transfer.app.cli.options import DEFAULT_CONFIG, ConfigPath, console, open_box
-from transfer.app.custody import from_source, verified
+from transfer.app.custody import Custody, held
 from transfer.restore import AT_ONCE, restore_all
-from transfer.restore.work import HEADER, Wish
+from transfer.restore.work import HEADER, Source, Wish
 
 
 class Stopped(KspaceError):
@@ -36,7 +36,7 @@ def restore(  # noqa: PLR0913 -- a command line's options
     session: Annotated[str | None, typer.Option(help="The session's label or id there.")] = None,
     scan: Annotated[str | None, typer.Option(help="Of this scan alone.")] = None,
     only: Annotated[str | None, typer.Option(help="`header`, or `measurement-N`, counted from 1.")] = None,
-    source: Annotated[str | None, typer.Option("--from", help="The destination; else the first that has it.")] = None,
+    source: Annotated[str | None, typer.Option("--from", help="This destination alone; else all that have it.")] = None,
     keeps_damaged: Annotated[
         bool, typer.Option("--keep-damaged", help="Write what there is of a damaged file too, its holes named.")
     ] = False,
@@ -54,23 +54,22 @@ def restore(  # noqa: PLR0913 -- a command line's options
         raise BadInput("--keep-damaged is for whole files; leave --only out.")
     box = open_box(config)
     if capture_id is not None and not (project or session or scan):
-        copy = from_source(verified(box, capture_id), source)
-        found = [
-            ArchivedCapture(destination=copy.destination, archive=copy.archive, place=copy.place, folder=copy.folder)
-        ]
-        wishes = [wished.of(found[0], sha256=copy.sha256)]
+        wishes, begun = [wished.of_capture(held(box, capture_id, source=source))], []
     elif capture_id is None and project and session:
         found = in_session(box, project=project, session=session, scan=scan, source=source)
-        wishes = [wished.of(one) for one in found if one.is_whole]
+        begun = [one for one in found.captures if not one.sources]
+        wishes = [wished.of(one) for one in found.captures if one.sources]
         _make_folder(target)
+        for error in found.unasked:
+            typer.echo(f"{error} What only it has of the session is not restored.", err=True)
     else:
         raise BadInput("Name a capture by its number, or else a session by both --project and --session.")
-    for one in found:
-        if not one.is_whole:
-            typer.echo(f"{one.folder}: its delivery to {one.destination} never ended; left out.", err=True)
-    code = _run(wishes, source=found[0].destination, at_once=at_once)
+    for one in begun:
+        names = " and ".join(dict.fromkeys(there.name for there in one.begun))
+        typer.echo(f"{one.folder}: its delivery to {names} never ended; left out.", err=True)
+    code = _run(wishes, at_once=at_once)
     box.close()
-    if code or len(wishes) < len(found):
+    if code or begun:
         raise typer.Exit(code or NotFound.exit_code)
 
 
@@ -80,23 +79,28 @@ class _Wished:
     only: str | int | None
     keeps_damaged: bool
 
-    def of(self, one: ArchivedCapture, sha256: str | None = None) -> Wish:
+    def of(self, one: ArchivedCapture) -> Wish:
+        return self._wish(one.folder, one.sources)
+
+    def of_capture(self, copies: list[Custody]) -> Wish:
+        sources = [Source(name=copy.destination, archive=copy.archive, place=copy.place) for copy in copies]
+        return replace(self._wish(copies[0].folder, sources), sha256_expected=copies[0].sha256)
+
+    def _wish(self, folder: str, sources: Sequence[Source]) -> Wish:
         return Wish(
-            archive=one.archive,
-            place=one.place,
-            folder=one.folder,
+            sources=tuple(sources),
+            folder=folder,
             target=self.target,
-            sha256_expected=sha256,
             only=self.only,
             keeps_damaged=self.keeps_damaged,
         )
 
 
-def _run(wishes: list[Wish], *, source: str, at_once: int) -> int:
+def _run(wishes: list[Wish], *, at_once: int) -> int:
     """Restore with a progress bar on a terminal and a line for each file; return the exit code."""
     failed: list[KspaceError] = []
     try:
-        with _bar(source) as (bar, show):
+        with _bar() as (bar, show):
             for ended in restore_all(wishes, at_once=at_once, progress=show):
                 if ended.error is None:
                     bar.console.print(ended.said, markup=False, highlight=False, soft_wrap=True)
@@ -113,15 +117,16 @@ def _run(wishes: list[Wish], *, source: str, at_once: int) -> int:
 
 
 @contextmanager
-def _bar(source: str) -> Iterator[tuple[Progress, Callable[[Wish, int, int], None]]]:
+def _bar() -> Iterator[tuple[Progress, Callable[[Wish, int, int], None]]]:
     tasks: dict[str, TaskID] = {}
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
 
         def show(wish: Wish, done: int, of: int) -> None:
+            said = f"{wish.folder} from {wish.source.name}"
             if wish.folder not in tasks:
-                tasks[wish.folder] = bar.add_task(f"{wish.folder} from {source}", total=of)
-            bar.update(tasks[wish.folder], completed=done)
+                tasks[wish.folder] = bar.add_task(said, total=of)
+            bar.update(tasks[wish.folder], description=said, completed=done)
 
         yield bar, show
 

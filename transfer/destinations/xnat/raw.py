@@ -53,11 +53,15 @@ class XnatRaw:
         return place
 
     def places(self, *, project: str, session: str, scan: str | None) -> list[str]:
-        """Return the relay's resources of the session, by its label or id, and of its scans.
+        """Return the relay's resources of the session, by its label, id or Study Instance UID, and of its scans.
 
         The experiment is asked for first, as in `open_place`; then each scan for its resources.
         """
-        path = f"/data/projects/{quote(project, safe='')}/experiments/{quote(session, safe='')}"
+        base = f"/data/projects/{quote(project, safe='')}/experiments"
+        if "." in session:  # no label has one (XftStringUtils)
+            rows = self._client.rows(base, {"columns": "ID,UID", "UID": session})
+            session = next((row["ID"] for row in rows if row.get("UID") == session), session)
+        path = f"{base}/{quote(session, safe='')}"
         answer = self._client.request("GET", path, accept=(200, _NOT_FOUND), params=_JSON)
         if answer.status_code == _NOT_FOUND:
             raise Missing(f"{self._settings.name} has no such session in that project, or hides it from the relay.")
