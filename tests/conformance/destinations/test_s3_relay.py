@@ -6,6 +6,7 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -85,6 +86,28 @@ def test_one_capture_goes_to_an_xnat_and_to_a_bucket_and_comes_back_from_both(tm
     assert said.exit_code == 0, said.output
     (back,) = into.iterdir()
     assert back.read_bytes() == raw.path.read_bytes()
+
+
+def test_what_an_xnat_lost_comes_back_from_the_bucket_by_number_and_by_the_sessions_label(tmp_path, bucket):
+    with Sandbox(tmp_path / "archive", SandboxSettings()) as sandbox:
+        relay = Relay(folder=tmp_path, urls={"central": sandbox.url}, others={"vault": vault(bucket)})
+        raw = make(tmp_path / "scanner" / "a.dat", measurement(1))
+        with relay.running() as running:
+            send_until_taken(raw.images, running.port, within_s=60)
+            wait_until(lambda: running.stories()["a.dat"]["state"] == "retired", within_s=120, told=running.stories)
+        rows = httpx.get(f"{sandbox.url}/data/projects/DEMO/experiments?format=json", auth=("relay", "relay")).json()
+        (label,) = (row["label"] for row in rows["ResultSet"]["Result"])
+        next((tmp_path / "archive").rglob("part-00001.bin")).unlink()
+        config = tmp_path / "relay.toml"
+        by_label = ("--project", "DEMO", "--session", label, "-o", tmp_path / "into")
+        assert run("verify", "1", "-c", config).exit_code == 7, "from here on only the bucket's proof stands"
+        for asked in (("1", "-o", tmp_path / "back.dat"), by_label):
+            said = run("restore", *asked, "-c", config)
+            assert said.exit_code == 0, said.output
+        assert "bytes of it from vault" in said.stdout
+        assert "bytes of it from central" in said.stdout
+        found = [tmp_path / "back.dat", *(tmp_path / "into").iterdir()]
+    assert [path.read_bytes() == raw.path.read_bytes() for path in found] == [True, True]
 
 
 def test_a_bucket_alone_needs_no_archive_for_images(tmp_path, bucket):

@@ -8,131 +8,23 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import httpx
 import pytest
+from lost_box import KSPACE, SMALL, SPAN, VB, Lost, of_vb, spoil
 from typer.testing import CliRunner
 
-from kspace.errors import BadInput, KspaceError, NotFound
+from kspace.errors import BadInput, NotFound
 from kspace.records import Verdict
 from kspace.twix.header import read_head
 from kspace.twix.walk import Walker
-from tests.integration.relay import Raw, Relay, make, measurement, send_until_taken, wait_until
+from tests.integration.relay import wait_until
 from transfer.app.cli import app
 from transfer.destinations.errors import DestinationDown, Missing, NotHeld
 from transfer.restore.partial import TargetFailed
-from transfer.sandbox import Faults, Sandbox, SandboxSettings
-
-KSPACE = Path(sys.executable).with_name("kspace")
-SPAN = "meas_MID00001_FID40001_gre_1.dat"
-VB = "meas_MID00002_FID40002_gre_2.dat"
-SMALL = "meas_MID00004_FID40004_gre_4.dat"
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A site after the loss of its box: the archive, a configuration, and the files as they were."""
-
-    folder: Path
-    archive: Path
-    url: str
-    config: Path
-    session: str
-    raws: dict[str, Raw]
-
-    @property
-    def out(self) -> Path:
-        return self.folder / "out"
-
-    def play(self, **faults: object) -> None:
-        httpx.put(f"{self.url}/sandbox/faults", json=Faults(**faults).model_dump()).raise_for_status()
-
-    def fetched(self) -> list[str]:
-        """Return the names of the parts that were asked for since the last time."""
-        log = httpx.get(f"{self.url}/sandbox/log").json()
-        httpx.delete(f"{self.url}/sandbox/log")
-        return sorted(r["path"].rpartition("/")[2] for r in log if r["method"] == "GET" and "/part-" in r["path"])
-
-    def command(self, *more: object) -> list[str]:
-        return ["restore", *map(str, more), "--project", "DEMO", "--session", self.session, "-c", str(self.config)]
-
-    def restore(self, *more: object) -> str:
-        said = CliRunner().invoke(app, [*self.command(*more), "-o", str(self.out)])
-        assert said.exit_code == 0, (said.output, said.exception)
-        return said.stdout
-
-    def fails(self, kind: type[KspaceError], *more: object) -> str:
-        said = CliRunner().invoke(app, [*self.command(*more), "-o", str(self.out)])
-        assert type(said.exception) is kind, (said.output, said.exception)
-        return str(said.exception)
-
-    def stored(self, file: str, name: str) -> Path:
-        """Return where the archive keeps a file of a capture."""
-        digest = self.raws[file].sha256[:12]
-        (found,) = (p for p in self.archive.rglob(name) if digest in str(p))
-        return found
-
-
-@pytest.fixture(scope="module")
-def delivered(tmp_path_factory) -> tuple[Path, dict[str, Raw]]:
-    """Deliver an XA file of three measurements and two VB files of one session; return the archive and the files."""
-    folder = tmp_path_factory.mktemp("delivered")
-    with Sandbox(folder / "archive", SandboxSettings()) as sandbox:
-        relay = Relay(folder=folder, urls={"central": sandbox.url}, part_bytes=150_000)
-        before = [measurement(n, readouts=24, protocol="adjust") for n in (91, 92)]
-        raws = {SPAN: make(folder / "scanner" / SPAN, measurement(1, readouts=192), before=before)}
-        for number, name in ((2, VB), (4, SMALL)):
-            raws[name] = make(folder / "scanner" / name, measurement(number, baseline="VB"))
-        with relay.running() as running:
-            for raw in raws.values():
-                send_until_taken(raw.images, running.port, within_s=20)
-            ends = {"retired"}
-            wait_until(
-                lambda: {c["state"] for c in running.captures().values()} == ends, within_s=60, told=running.stories
-            )
-    return folder / "archive", raws
-
-
-@pytest.fixture
-def lost(delivered, tmp_path) -> Iterator[Lost]:
-    """Start a copy of the archive and write a configuration for a box that never sent anything."""
-    archive, raws = delivered
-    shutil.copytree(archive, tmp_path / "archive")
-    with Sandbox(tmp_path / "archive", SandboxSettings()) as sandbox:
-        config = Relay(folder=tmp_path, urls={"central": sandbox.url}).write()
-        rows = httpx.get(f"{sandbox.url}/data/projects/DEMO/experiments?format=json", auth=("reader", "reader")).json()
-        labels = {row["label"] for row in rows["ResultSet"]["Result"]}
-        xa = next(label for label in sorted(labels) if _has(sandbox.url, label, "0000001"))
-        yield Lost(tmp_path, tmp_path / "archive", sandbox.url, config, xa, raws)
-
-
-def _has(url: str, label: str, folder: str) -> bool:
-    found = httpx.get(f"{url}/data/projects/DEMO/experiments/{label}", params={"format": "json"}, auth=("reader",) * 2)
-    session = found.json()["items"][0]["data_fields"]["ID"]
-    told = {"format": "json"}
-    rows = httpx.get(
-        f"{url}/data/experiments/{session}/scans/1/resources/KSPACE/files", params=told, auth=("reader",) * 2
-    )
-    return folder in rows.text
-
-
-def of_vb(lost: Lost) -> Lost:
-    """Return the site with the VB file's session."""
-    rows = httpx.get(f"{lost.url}/data/projects/DEMO/experiments?format=json", auth=("reader", "reader")).json()
-    (label,) = (row["label"] for row in rows["ResultSet"]["Result"] if row["label"] != lost.session)
-    return Lost(lost.folder, lost.archive, lost.url, lost.config, label, lost.raws)
-
-
-def spoil(path: Path, at: int = -1) -> None:
-    data = bytearray(path.read_bytes())
-    data[at if at >= 0 else len(data) // 2] ^= 1
-    path.write_bytes(data)
 
 
 def walked(data: bytes) -> Walker:
@@ -398,88 +290,3 @@ def test_a_delivery_that_never_ended_is_named(lost):
     said = CliRunner().invoke(app, [*lost.command(), "-o", str(lost.out)])
     assert said.exit_code == NotFound.exit_code
     assert "never ended; left out" in said.stderr
-
-
-# --- from another archive ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def both(delivered, lost) -> Iterator[Lost]:
-    """Add a second archive with the same captures."""
-    shutil.copytree(delivered[0], lost.folder / "second")
-    with Sandbox(lost.folder / "second", SandboxSettings()) as second:
-        Relay(folder=lost.folder, urls={"central": lost.url, "second": second.url}).write()
-        yield lost
-
-
-def in_second(both: Lost, file: str, name: str) -> Path:
-    return replace(both, archive=both.folder / "second").stored(file, name)
-
-
-def test_what_one_archive_damaged_or_lost_comes_from_the_next(both):
-    spoil(both.stored(SPAN, "part-00002.bin"))
-    both.stored(SPAN, "part-00003.bin").unlink()
-    in_second(both, SPAN, "part-00001.bin").unlink()
-    said = both.restore()
-    assert (both.out / SPAN).read_bytes() == both.raws[SPAN].path.read_bytes()
-    assert "identical to the file on the scanner" in said
-    assert "bytes of it from central" in said
-    assert "bytes of it from second" in said
-    assert "part-00001.bin" in both.fetched()
-    assert not list(both.out.glob(".*"))
-
-
-def test_parts_that_are_cut_otherwise_elsewhere_fill_the_holes(delivered, lost):
-    """The second archive was given parts of another size, and gives only what is missing."""
-    folder = lost.folder / "other"
-    with Sandbox(folder / "archive", SandboxSettings()) as other:
-        relay = Relay(folder=folder, urls={"central": other.url}, part_bytes=400_000)
-        (folder / "scanner").mkdir()
-        shutil.copy(lost.raws[SPAN].path, folder / "scanner" / SPAN)
-        with relay.running() as running:
-            send_until_taken(lost.raws[SPAN].images, running.port, within_s=20)
-            wait_until(
-                lambda: {c["state"] for c in running.captures().values()} == {"retired"},
-                within_s=60,
-                told=running.stories,
-            )
-        Relay(folder=lost.folder, urls={"central": lost.url, "second": other.url}).write()
-        spoil(lost.stored(SPAN, "part-00002.bin"))
-        httpx.delete(f"{other.url}/sandbox/log")
-        lost.restore()
-        log = httpx.get(f"{other.url}/sandbox/log").json()
-    assert (lost.out / SPAN).read_bytes() == lost.raws[SPAN].path.read_bytes()
-    fetched = {r["path"] for r in log if r["method"] == "GET" and "/part-" in r["path"]}
-    assert len(fetched) == 1
-
-
-def test_a_damaged_manifest_or_a_silent_archive_is_no_matter_where_another_has_it(both):
-    spoil(both.stored(SPAN, "manifest.json"))
-    both.restore()
-    assert (both.out / SPAN).read_bytes() == both.raws[SPAN].path.read_bytes()
-    (both.out / SPAN).unlink()
-    both.play(refuse=1.0, refuse_status=403, only="part-")
-    assert "bytes of it from second" in both.restore()
-    assert (both.out / SPAN).read_bytes() == both.raws[SPAN].path.read_bytes()
-
-
-def test_what_no_archive_has_is_said_of_each_with_what_is_whole(both):
-    spoil(both.stored(SPAN, "part-00003.bin"))
-    in_second(both, SPAN, "part-00003.bin").unlink()
-    said = both.fails(NotHeld)
-    assert "central: 0000001" in said
-    assert "second: 0000001" in said
-    assert "part-00003.bin is missing" in said
-    assert "Whole: measurement 1, 2 of 3" in said
-    kept = both.fails(NotHeld, "--keep-damaged")
-    assert "holds what there is" in kept
-    damaged = (both.out / SPAN.replace(".dat", ".damaged.dat")).read_bytes()
-    assert len(damaged) == len(both.raws[SPAN].path.read_bytes())
-
-
-def test_a_session_that_one_archive_never_got_is_given_by_the_other_with_a_word(both):
-    both.play(refuse=1.0, refuse_status=503)
-    said = CliRunner().invoke(app, [*both.command(), "-o", str(both.out)])
-    assert said.exit_code == 0, said.output
-    assert "What only it has of the session is not restored" in said.stderr
-    assert (both.out / SPAN).read_bytes() == both.raws[SPAN].path.read_bytes()
