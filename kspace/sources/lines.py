@@ -1,6 +1,7 @@
 """Connections to one server: each is used by one caller at a time, and kept for a moment for the next."""
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
@@ -24,6 +25,7 @@ class Lines(Generic[_Line]):
         self._clock = clock or SystemClock()
         self._kept: list[tuple[_Line, float]] = []
         self._lock = threading.Lock()
+        weakref.finalize(self, _close_all, self._kept, close)
 
     @contextmanager
     def line(self) -> Iterator[_Line]:
@@ -59,3 +61,9 @@ class Lines(Generic[_Line]):
                 self._kept.append((line, self._clock.monotonic()))
                 return
         self._close(line)
+
+
+def _close_all(kept: list[tuple[_Line, float]], close: Callable[[_Line], None]) -> None:
+    """Leave no connection open behind a source that nobody uses any more, nor behind the program."""
+    while kept:
+        close(kept.pop()[0])

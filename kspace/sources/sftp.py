@@ -91,6 +91,10 @@ class _Line:
                 self.connection.abort()
                 with suppress(*_FAILURES):
                     self.ask(self.connection.wait_closed())
+            if left := asyncio.all_tasks(self.loop):
+                for task in left:
+                    task.cancel()
+                self.loop.run_until_complete(asyncio.wait(left, timeout=1.0))
         finally:
             self.loop.close()
 
@@ -148,7 +152,7 @@ class Sftp:
         s = self._settings
         line = _Line(asyncio.new_event_loop(), s.timeout_s)
         try:
-            with _explained("sign in"):
+            with _explained(_SIGN_IN):
                 line.connection = line.ask(_connected(s))
                 line.client = line.ask(line.connection.start_sftp_client(path_encoding=None))
         except BaseException:
@@ -215,8 +219,7 @@ def _explained(act: str) -> Iterator[None]:
         ) from error
     except asyncssh.KeyExchangeFailed as error:
         raise SourceError(
-            "The server speaks none of the SSH algorithms that the relay speaks; nothing was changed. Where it is an "
-            "old console, set old_algorithms = true for this source."
+            "The server speaks none of the SSH algorithms that the relay speaks; nothing was changed." + _OLD_CONSOLE
         ) from error
     except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath) as error:
         raise FileVanished(
@@ -231,10 +234,12 @@ def _explained(act: str) -> Iterator[None]:
     except _FAILURES as error:
         raise SourceError(
             f"The server did not let the relay {act} ({_cause(error)}); nothing was changed. "
-            "The relay tries again by itself."
+            f"The relay tries again by itself.{_OLD_CONSOLE if act == _SIGN_IN else ''}"
         ) from error
 
 
+_SIGN_IN = "sign in"
+_OLD_CONSOLE = " Where it is an old console, it may need old_algorithms = true for this source."
 _FAILURES = (asyncssh.Error, OSError, TimeoutError, ValueError)
 
 

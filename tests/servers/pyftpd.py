@@ -17,6 +17,5 @@ if __name__ == "__main__":
         """May write, so that a test can see that nobody did."""
 
         authorizer = accounts
-        encoding = "latin-1"
 
     FTPServer(("127.0.0.1", int(port)), Handler).serve_forever()

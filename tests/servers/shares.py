@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +31,12 @@ class Server:
     def resume(self) -> None:
         """Let it go on."""
         for pid in (*_children(self.process.pid), self.process.pid):
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def logged(self) -> str:
         """Return the log so far."""
-        return self.log.read_text(errors="replace")
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def samba(folder: Path, *, at: Path, requires: Requires, options: str = "") -> I
     port, log = free_port(), at / "log"
     account = account_here()
     folders = "".join(
-        f"{n} {'dir' if n in ('private', 'pid') else 'directory'} = {at}/{n}\n"
+        f"{n} {'dir' if n == 'private' else 'directory'} = {at}/{n}\n"
         for n in ("private", "lock", "state", "cache", "pid")
     )
     (at / "users").write_text(f"{account} = relay\n")
@@ -54,7 +55,7 @@ def samba(folder: Path, *, at: Path, requires: Requires, options: str = "") -> I
         f"[global]\nserver role = standalone server\nsmb ports = {port}\ninterfaces = 127.0.0.1\n"
         f"bind interfaces only = yes\ndisable netbios = yes\nload printers = no\nprintcap name = /dev/null\n"
         f"log file = {log}\nlog level = 1 full_audit:1\n{folders}passdb backend = tdbsam:{at}/private/passdb.tdb\n"
-        f"username map = {at}/users\n{options}\n"
+        f"ncalrpc dir = {at}/ncalrpc\nusername map = {at}/users\n{options}\n"
         f"[raw]\npath = {folder}\nread only = no\nforce user = {account}\nvfs objects = full_audit\n"
         "full_audit:prefix = audit\nfull_audit:success = all\nfull_audit:failure = none\n"
         "full_audit:syslog = false\n"
@@ -68,12 +69,12 @@ def samba(folder: Path, *, at: Path, requires: Requires, options: str = "") -> I
 
 
 @contextmanager
-def sshd(folder: Path, *, at: Path, requires: Requires, options: str = "") -> Iterator[Server]:
+def sshd(folder: Path, *, at: Path, requires: Requires, options: str = "", key: str = "ed25519") -> Iterator[Server]:
     """Serve a folder by SFTP, with every file operation logged; `at/id` is the key of the account that runs this."""
     at.mkdir(parents=True)
     port, log = free_port(), at / "log"
     for name in ("host", "id"):
-        make_key(at / name, requires=requires)
+        make_key(at / name, requires=requires, kind=key)
     (at / "authorized_keys").write_bytes((at / "id.pub").read_bytes())
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where a root's sshd has its helpers locked in
@@ -81,7 +82,7 @@ def sshd(folder: Path, *, at: Path, requires: Requires, options: str = "") -> It
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {at}/host\nPidFile {at}/pid\n"
         f"AuthorizedKeysFile {at}/authorized_keys\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
         f"UsePAM no\nStrictModes no\nPermitRootLogin prohibit-password\n{options}\n"
-        f"Subsystem sftp internal-sftp -l VERBOSE -d {folder}\n"
+        f"Subsystem sftp exec /usr/lib/openssh/sftp-server -e -l VERBOSE -d {folder} 2>>{log}\n"
     )
     command = [requires("sshd"), "-D", "-f", str(at / "config"), "-E", str(log)]
     with _running(command, port=port, log=log, output=at / "out") as server:
@@ -121,7 +122,17 @@ def account_here() -> str:
 
 def make_key(path: Path, *, requires: Requires, kind: str = "ed25519") -> str:
     """Make a key pair and return its public half as a host key is written."""
-    given = [requires("ssh-keygen"), "-q", "-t", kind, "-N", "", "-f", str(path)]
+    given = [
+        requires("ssh-keygen"),
+        "-q",
+        "-t",
+        kind,
+        *(["-b", "2048"] if kind == "rsa" else []),
+        "-N",
+        "",
+        "-f",
+        str(path),
+    ]
     subprocess.run(given, check=True, stdout=subprocess.DEVNULL)
     return public_key(path)
 
