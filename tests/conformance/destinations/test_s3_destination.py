@@ -258,3 +258,13 @@ def test_a_part_that_the_server_lost_from_its_disk_is_found(bucket, is_first):
     assert caught.value.names == {NAME}
     archive.put(place, NAME, BODY)
     assert archive.prove(place, {NAME: BODY}, afresh=True)
+
+
+def test_measuring_the_line_leaves_nothing_behind(bucket):
+    archive = bucket.s3()
+    before = bucket.meddler.count(Seen.is_part)
+    assert archive.time_upload(BODY, project="P").bytes_per_s > 0
+    assert bucket.meddler.count(Seen.is_part) - before >= PARTS
+    assert uploads(bucket) == []
+    listed = bucket.stock.list_objects_v2(Bucket=bucket.name).get("Contents", ())
+    assert not [row for row in listed if "bench" in row["Key"]]

@@ -9,6 +9,7 @@ from kspace.malloc import keep_large_blocks
 from transfer.app.cli import (
     alerts,
     assign,
+    bench,
     check,
     demo,
     hold,
@@ -62,6 +63,7 @@ app.command("receipt")(receipt.receipt)
 app.command("restore")(restore.restore)
 app.command("verify")(verify.verify)
 app.command("check")(check.check)
+app.command("bench")(bench.bench)
 app.command("sandbox")(sandbox.sandbox)
 
 

@@ -1,7 +1,9 @@
 """A bucket of S3: one object a capture, its documents beside it (docs/design/s3.md)."""
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +12,7 @@ from kspace.errors import SpoolError
 from kspace.registry import Plugin
 from transfer.destinations import Body, Proof, Stored
 from transfer.destinations.errors import Forbidden, Missing, NotHeld, Refused
+from transfer.destinations.probing import Line
 from transfer.destinations.proving import prove_each
 from transfer.destinations.s3.client import S3Client, S3Settings
 from transfer.destinations.s3.upload import Uploader
@@ -87,6 +90,14 @@ class S3:
         self._client.call("list_objects_v2", Prefix=self._settings.prefix, MaxKeys=1)
         self._client.call("list_multipart_uploads", Prefix=self._note)
         return f"may write to, read and list bucket {self._settings.bucket} at {self._settings.endpoint}"
+
+    def time_upload(self, body: Body, *, project: str) -> Line:
+        """Send a body as often at once as deliveries run at once, in uploads that are never completed."""
+        keys = [f"{self._settings.prefix}{project}/kspace-bench-{n}" for n in range(self._settings.at_once)]
+        with ThreadPoolExecutor(len(keys)) as threads:
+            began = time.monotonic()
+            list(threads.map(lambda key: self._uploader.rehearse(key, body), keys))
+            return Line(bytes_per_s=body.size * len(keys) / (time.monotonic() - began))
 
     def server_date(self) -> str | None:
         """Return the server's own time as its Date header says it (RFC 9110, section 6.6.1)."""

@@ -60,6 +60,14 @@ class Uploader:
             f"An upload to destination {self._settings.name} was ended there {_STARTS} times; the relay tries again."
         )
 
+    def rehearse(self, key: str, body: Body) -> None:
+        """Send an object's parts, and have the server throw them away."""
+        upload = self._begin(key)
+        try:
+            self._sent(body, {"Key": key, "UploadId": upload}, {}, lambda: None)
+        finally:
+            self._abort(key, [upload])
+
     def etag(self, body: Body) -> str:
         """Return the ETag of the object where it is the MD5 of the parts' MD5s; of one in one piece: its MD5."""
         if body.size <= self._settings.part_bytes:

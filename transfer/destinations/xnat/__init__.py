@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kspace.registry import Plugin
-from transfer.destinations.probing import Answer, Powers, Profile
+from transfer.destinations import Body
+from transfer.destinations.probing import Answer, Line, Powers, Profile
 from transfer.destinations.renewing import Term
 from transfer.destinations.xnat import tokens
 from transfer.destinations.xnat.account import powers
@@ -12,6 +13,7 @@ from transfer.destinations.xnat.client import XnatClient, XnatSettings
 from transfer.destinations.xnat.probe import probe
 from transfer.destinations.xnat.raw import XnatRaw
 from transfer.destinations.xnat.sessions import XnatSessions
+from transfer.destinations.xnat.timing import time_upload
 
 
 class Xnat(XnatRaw, XnatSessions):
@@ -30,6 +32,10 @@ class Xnat(XnatRaw, XnatSessions):
         """Ask how this XNAT behaves (transfer/destinations/xnat/questions.py)."""
         size = self._settings.part_bytes
         return probe(self._client, server=self.server(), project=project, part_bytes=size, tell=tell)
+
+    def time_upload(self, body: Body, *, project: str) -> Line:
+        """Send a body as often at once as deliveries run at once, to a scratch session."""
+        return time_upload(self._client, body, project=project, at_once=self._settings.at_once)
 
     def powers(self) -> Powers:
         """Return what the account may do."""
