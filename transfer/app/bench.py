@@ -51,8 +51,8 @@ def run_bench(
         SpoolError: the spool's disk takes nothing more.
         SourceError: the share does not answer.
     """
-    if box.pool.mode() is not PoolMode.NORMAL:
-        raise SpoolError("The spool's disk is too full to be measured; nothing was written. Make room first.")
+    if any(pool.mode() is not PoolMode.NORMAL for pool in box.pools):
+        raise SpoolError("A disk of the relay is too full to be measured; nothing was written. Make room first.")
     shrinks, whence = _shrinks_to(box)
     size = int(gigabytes * 1e9)
     if share is not None:
