@@ -17,7 +17,7 @@ from kspace.twix.synthetic import Synthetic, write_twix
 from transfer.app.wiring import Box
 from transfer.catalog import tables
 from transfer.destinations import Body
-from transfer.destinations.probing import Timed
+from transfer.destinations.timing import Timed
 
 _BLOCK = 1 << 20
 _UPLOAD_BYTES = 64 << 20
@@ -51,7 +51,7 @@ def run_bench(
         SpoolError: the spool's disk takes nothing more.
         SourceError: the share does not answer.
     """
-    if any(pool.mode() is not PoolMode.NORMAL for pool in box.pools):
+    if box.mode() is not PoolMode.NORMAL:
         raise SpoolError("A disk of the relay is too full to be measured; nothing was written. Make room first.")
     shrinks, whence = _shrinks_to(box)
     size = int(gigabytes * 1e9)

@@ -12,10 +12,10 @@ from kspace.errors import SpoolError
 from kspace.registry import Plugin
 from transfer.destinations import Body, Proof, Stored
 from transfer.destinations.errors import Forbidden, Missing, NotHeld, Refused
-from transfer.destinations.probing import Line
 from transfer.destinations.proving import prove_each
 from transfer.destinations.s3.client import S3Client, S3Settings
 from transfer.destinations.s3.upload import Uploader
+from transfer.destinations.timing import Line
 from transfer.routing import session_name
 
 _NAME = re.compile(r"[0-9a-f]{12}")

@@ -5,8 +5,9 @@ from typing import Any
 
 from kspace.registry import Plugin
 from transfer.destinations import Body
-from transfer.destinations.probing import Answer, Line, Powers, Profile
+from transfer.destinations.probing import Answer, Powers, Profile
 from transfer.destinations.renewing import Term
+from transfer.destinations.timing import Line
 from transfer.destinations.xnat import tokens
 from transfer.destinations.xnat.account import powers
 from transfer.destinations.xnat.client import XnatClient, XnatSettings

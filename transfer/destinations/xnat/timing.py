@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from transfer.destinations import Body
-from transfer.destinations.probing import Line
+from transfer.destinations.timing import Line
 from transfer.destinations.xnat.bench import Bench
 from transfer.destinations.xnat.client import XnatClient
 
