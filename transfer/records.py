@@ -89,6 +89,8 @@ class RawDelivery:
     """Files that the archive did not prove, whatever its list says: they are sent again."""
     found: frozenset[str] | None = None
     """Files that lay there before anything of this delivery was sent; None: nobody has looked yet."""
+    receipt: bytes | None = None
+    """The newest that was signed for it, whatever happened since."""
     heads: Mapping[str, "SeriesHead"] = field(default_factory=dict)
     """What each series of its study says of itself and of the study, by its UID."""
     assigned_by: str | None = None

@@ -168,6 +168,28 @@ def test_a_resource_that_somebody_removed_in_the_archive_is_noticed_and_sent_aga
         assert looked_for(running) == []
 
 
+@pytest.mark.parametrize("damage", ["lost", "altered"])
+def test_a_receipt_that_alone_was_lost_is_laid_down_again(relay, tmp_path, sandbox, damage):
+    raw = make(tmp_path / "scanner" / "one.dat", measurement(1))
+    with relay.running() as running:
+        (sent,) = delivered(running, raw)["deliveries"]
+        wait_until(lambda: running.stories()["one.dat"]["state"] == "retired", within_s=10)
+        (stored,) = (tmp_path / "archive").rglob("receipt.json")
+        receipt = stored.read_bytes()
+        if damage == "lost":
+            path = f"{sandbox.url}{sent['place']}/files/{stored.parent.name}/receipt.json"
+            assert httpx.delete(path, auth=("admin", "admin")).status_code == 200
+            assert looked_for(running) == [sent["id"]]
+        else:
+            stored.write_bytes(receipt.replace(b"verified_at", b"verified_on"))
+            assert asked_again(relay, "1").exit_code == 0
+        wait_until(lambda: "lies there again" in str(running.stories()), within_s=20, told=running.stories)
+        assert [path.read_bytes() for path in (tmp_path / "archive").rglob("receipt.json")] == [receipt]
+        assert looked_for(running) == []
+        assert running.alerts() == []
+        assert is_proved(running, raw)
+
+
 def test_a_session_that_somebody_removed_in_the_archive_needs_a_person_and_nothing_is_freed(relay, tmp_path, sandbox):
     raw = make(tmp_path / "scanner" / "one.dat", measurement(1))
     with relay.but(keep_s=3600).running() as running:

@@ -87,10 +87,18 @@ def _raw(connection: Connection, row: RowMapping) -> RawDelivery:
         place=row["place"],
         alias=(images.aliases or {}).get(series) if images else None,
         doubted=frozenset(row["doubted"] or ()),
+        receipt=_receipt(connection, row["id"]),
         found=None if row["found"] is None else frozenset(row["found"]),
         heads=_heads(connection, row["study_id"]),
         assigned_by=_assigned_by(connection, row),
     )
+
+
+def _receipt(connection: Connection, delivery_id: int) -> bytes | None:
+    r = tables.receipt.c
+    newest = select(r.document).where(r.delivery_id == delivery_id).order_by(desc(r.id)).limit(1)
+    found: bytes | None = connection.execute(newest).scalar()
+    return found
 
 
 def _assigned_by(connection: Connection, row: RowMapping) -> str | None:

@@ -5,11 +5,14 @@ from pathlib import Path
 from transfer.destinations import RawArchive
 from transfer.destinations.errors import Missing, NotHeld
 from transfer.records import Done, Outcome, RawDelivery, SendAgain, StillHeld
-from transfer.stages.send import files_of
+from transfer.stages.send import files_of, receipt_of
+from transfer.stages.verify import lay_down
 
 
 def audit(delivery: RawDelivery, *, archive: RawArchive, spool: Path) -> Outcome:
     """Find what the archive lost or altered since; `send` then sends it again, or says that the only copy was there.
+
+    A receipt that alone was lost or altered is laid down again here.
 
     Raises:
         DestinationError: the archive could not be asked.
@@ -24,5 +27,11 @@ def audit(delivery: RawDelivery, *, archive: RawArchive, spool: Path) -> Outcome
     except Missing:
         said = f"{delivery.destination} does not show the place of the stored files any more."
         return Done(SendAgain(f"{said} They are sent again if the spool still has them.", frozenset(files)))
-    ways = sorted({proof.how for proof in proofs.values()})
-    return Done(StillHeld(f"holds all {len(proofs)} files ({'; '.join(ways)})"))
+    ways = "; ".join(sorted({proof.how for proof in proofs.values()}))
+    said = f"holds all {len(proofs)} files ({ways})"
+    try:
+        archive.prove(delivery.place or "", receipt_of(delivery, delivery.receipt), afresh=True)
+    except NotHeld:
+        lay_down(delivery, delivery.receipt or b"", archive=archive)
+        said += "; the receipt beside them was lost or altered, and lies there again"
+    return Done(StillHeld(said))

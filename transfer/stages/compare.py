@@ -6,11 +6,11 @@ from transfer.catalog.copies import Copy
 from transfer.destinations import Body, RawArchive, Stored
 from transfer.destinations.errors import Missing
 from transfer.records import RawDelivery
-from transfer.stages.send import files_of
+from transfer.stages.send import files_of, receipt_of
 
 
 def is_listed(delivery: RawDelivery, *, archive: RawArchive, spool: Path) -> bool:
-    """Return whether every file is in the archive's list, of its length, and of its MD5 where the list has one.
+    """Return whether every file, the receipt too, is listed there, of its length, and of its MD5 if one is listed.
 
     Raises:
         DestinationError: the archive could not be asked.
@@ -19,7 +19,8 @@ def is_listed(delivery: RawDelivery, *, archive: RawArchive, spool: Path) -> boo
         listed = archive.listing(delivery.place or "")
     except Missing:
         return False
-    return all(_is_same(listed.get(name), body) for name, body in files_of(delivery, spool=spool).items())
+    files = files_of(delivery, spool=spool) | receipt_of(delivery, delivery.receipt)
+    return all(_is_same(listed.get(name), body) for name, body in files.items())
 
 
 def is_copy_listed(copy: Copy, *, archive: RawArchive) -> bool:

@@ -155,6 +155,11 @@ def files_of(delivery: RawDelivery, *, spool: Path) -> dict[str, Body]:
     return files
 
 
+def receipt_of(delivery: RawDelivery, receipt: bytes | None) -> dict[str, Body]:
+    """Return the receipt by its name at the place, if there is one; it is sent when all else is proved."""
+    return {} if receipt is None else {f"{folder_of(delivery)}/receipt.json": Body.of(receipt)}
+
+
 def folder_of(delivery: RawDelivery) -> str:
     """Return the capture's folder: fixed width, since XNAT deletes by prefix; named by content, so never shared."""
     image = delivery.capture.image

@@ -8,7 +8,7 @@ from transfer.destinations import Body, Proof, RawArchive
 from transfer.destinations.errors import NotHeld
 from transfer.receipts import Signer, write_receipt
 from transfer.records import Done, Outcome, RawDelivery, SendAgain, Verified
-from transfer.stages.send import files_of, folder_of
+from transfer.stages.send import files_of, folder_of, receipt_of
 
 
 def verify(  # noqa: PLR0913 -- the ports
@@ -28,17 +28,26 @@ def verify(  # noqa: PLR0913 -- the ports
     Raises:
         DestinationError: the archive could not be asked.
     """
-    place = delivery.place or ""
     try:
         proofs = _proofs(delivery, archive, files_of(delivery, spool=spool))
         progress()
         receipt = write_receipt(delivery, proofs, folder=folder_of(delivery), at=clock.now(), signer=signer)
-        name = f"{folder_of(delivery)}/receipt.json"
-        archive.put(place, name, Body.of(receipt))
-        archive.prove(place, {name: Body.of(receipt)})
+        lay_down(delivery, receipt, archive=archive)
     except NotHeld as error:
         return Done(SendAgain(str(error), error.names))
     return Done(Verified(receipt))
+
+
+def lay_down(delivery: RawDelivery, receipt: bytes, *, archive: RawArchive) -> None:
+    """Put the receipt beside the data, and see that it lies there.
+
+    Raises:
+        NotHeld: it does not.
+    """
+    place, files = delivery.place or "", receipt_of(delivery, receipt)
+    for name, body in files.items():
+        archive.put(place, name, body)
+    archive.prove(place, files)
 
 
 def _proofs(delivery: RawDelivery, archive: RawArchive, files: Mapping[str, Body]) -> dict[str, Proof]:
