@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from dicom.listener import ListenerSettings
 from hardware import readings, sinks
+from hardware.host.settings import HostSettings
 from hardware.judgement import PoolSettings
 from kspace import sources
 from kspace.errors import ConfigError
@@ -109,6 +110,8 @@ class Config(_Model):
     route: tuple[Route, ...] = ()
     rule: tuple[Rule, ...] = ()
     sink: tuple[dict[str, Any], ...] = ()
+    host: HostSettings | None = None
+    """None: nobody asks the relay for the files of its host."""
     log: Literal["text", "json"] = "text"
 
     @field_validator("dicom", mode="before")
@@ -155,6 +158,24 @@ class Config(_Model):
         for folder, tables in parts:
             for table in tables:
                 settings_of(folder, table)
+        return self
+
+    @model_validator(mode="after")
+    def _host_knows_its_scanners(self) -> "Config":
+        if self.host is None:
+            return self
+        sources_of = {scanner.name: scanner.source for scanner in self.scanner}
+        named = {tap.scanner for tap in self.host.tap} | {share.scanner for share in self.host.share}
+        for name in named - set(sources_of):
+            raise ValueError(f"[host] names the scanner {name!r}, which is not configured")
+        for share in self.host.share:
+            if str(share.path) not in {str(given.get("path")) for given in sources_of[share.scanner]}:
+                raise ValueError(f"no source of {share.scanner} looks at {share.path}, where [host] mounts its share")
+        for tap in self.host.tap:
+            behind = {str(server.address): server.at for server in tap.server}
+            for given in sources_of[tap.scanner]:
+                if place := behind.get(str(given.get("host"))):
+                    raise ValueError(f"a source of {tap.scanner} must call {place}: its server is behind the tap")
         return self
 
 

@@ -85,6 +85,7 @@ class Engine:
         self._stop = threading.Event()
         self._claims: dict[str, Claim] = {}
         self._threads: list[threading.Thread] = []
+        self._beat_at = clock.monotonic()
 
     def start(self) -> None:
         """Free the leases of an earlier life and begin."""
@@ -108,6 +109,11 @@ class Engine:
         for thread in self._threads:
             thread.join(max(0.0, until - self._clock.monotonic()))
         _log.info("engine.stopped")
+
+    def is_alive(self) -> bool:
+        """Return whether every thread runs, and the one that keeps the leases got through the catalog lately."""
+        is_late = self._clock.monotonic() - self._beat_at > LEASE_S
+        return not is_late and all(thread.is_alive() for thread in self._threads)
 
     def _forever(self, name: str, turn: Callable[[], float], after_error_s: float) -> None:
         """Take turns until the end, each followed by the pause it asks for; no error and no mistake ends a thread."""
@@ -173,6 +179,7 @@ class Engine:
         return feed.every_s
 
     def _keep_leases(self) -> float:
+        self._beat_at = self._clock.monotonic()
         for claim in list(self._claims.values()):
             self._store.renew(claim)
         return LEASE_S / 4

@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from hardware import readings, sinks
+from hardware.host.settings import Admin, Hospital, HostSettings, Mounted, Tap
 from kspace import sources
 from kspace.registry import plugins
 from transfer import destinations
@@ -17,7 +18,8 @@ from transfer.selection import Rule
 
 _EXAMPLE = Path(__file__).parents[2] / "relay.example.toml"
 _COMMENTED = re.compile(r"^(\s*)#([a-z_]+ = )", re.MULTILINE)
-_TABLES = {"relay": Relay, "dicom": Dicom, "scanner": Scanner, "route": Route, "rule": Rule}
+_TABLES = {"relay": Relay, "dicom": Dicom, "scanner": Scanner, "route": Route, "rule": Rule, "host": HostSettings}
+_OF_HOST = {"hospital": Hospital, "admin": Admin, "tap": Tap, "share": Mounted}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,11 @@ def test_every_setting_of_a_table_is_shown(table, uncommented):
     assert set(model.model_fields) == set(_shown(uncommented, table))
 
 
+@pytest.mark.parametrize("table", _OF_HOST)
+def test_every_setting_of_the_host_is_shown(table, uncommented):
+    assert set(_OF_HOST[table].model_fields) == set(_shown(uncommented["host"], table))
+
+
 @pytest.mark.parametrize("kind", sorted(plugins(sources)))
 def test_every_setting_of_a_source_is_shown(kind, uncommented):
     shown = _of_kind(uncommented["scanner"][0]["source"], kind)
@@ -86,6 +93,7 @@ def test_every_setting_of_a_sink_is_shown(kind, uncommented):
 def _pairs(in_force: dict, uncommented: dict) -> list[tuple[type[BaseModel], dict, dict]]:
     pairs = [(model, _shown(in_force, name), _shown(uncommented, name)) for name, model in _TABLES.items()]
     pairs.append((Config.model_fields["pool"].annotation, in_force["pool"], uncommented["pool"]))
+    pairs += [(m, _shown(in_force["host"], t), _shown(uncommented["host"], t)) for t, m in _OF_HOST.items()]
     before, after = in_force["scanner"][0]["source"], uncommented["scanner"][0]["source"]
     pairs += [(plugins(sources)[b["kind"]].settings, b, a) for b, a in zip(before, after, strict=True)]
     before, after = in_force["destination"], uncommented["destination"]

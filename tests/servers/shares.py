@@ -40,11 +40,13 @@ class Server:
 
 
 @contextmanager
-def samba(folder: Path, *, at: Path, requires: Requires, options: str = "") -> Iterator[Server]:
+def samba(
+    folder: Path, *, at: Path, requires: Requires, options: str = "", port: int | None = None
+) -> Iterator[Server]:
     """Serve a folder as the share `raw`, with every operation in the log; the account is relay, secret."""
     for name in ("private", "lock", "state", "cache", "pid", "ncalrpc"):
         (at / name).mkdir(parents=True)
-    port, log = free_port(), at / "log"
+    port, log = port or free_port(), at / "log"
     account = account_here()
     folders = "".join(
         f"{n} {'dir' if n == 'private' else 'directory'} = {at}/{n}\n"

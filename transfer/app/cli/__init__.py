@@ -13,6 +13,7 @@ from transfer.app.cli import (
     check,
     demo,
     hold,
+    host,
     inspect,
     join_report,
     link,
@@ -64,6 +65,7 @@ app.command("restore")(restore.restore)
 app.command("verify")(verify.verify)
 app.command("check")(check.check)
 app.command("bench")(bench.bench)
+app.add_typer(host.host, name="host")
 app.command("sandbox")(sandbox.sandbox)
 
 

@@ -6,6 +6,7 @@ import threading
 import typer
 
 from transfer.app.cli.options import DEFAULT_CONFIG, ConfigPath, open_box
+from transfer.app.notify import Notifier
 
 
 def serve(config: ConfigPath = DEFAULT_CONFIG) -> None:
@@ -38,11 +39,17 @@ def _run(config: ConfigPath, *, with_engine: bool, with_listener: bool) -> None:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    running = [*(box.listeners() if with_listener else ()), *([box.engine()] if with_engine else ())]
+    engines = [box.engine()] if with_engine else []
+    running = [*(box.listeners() if with_listener else ()), *engines]
     for part in running:
         part.start()
+    notifier = Notifier()
+    notifier.tell("READY=1")
     typer.echo(f"The relay {box.config.relay.name} is running; Ctrl-C ends it safely.", err=True)
-    ended.wait()
+    while not ended.wait(notifier.every_s):
+        if all(engine.is_alive() for engine in engines):
+            notifier.tell("WATCHDOG=1")
+    notifier.tell("STOPPING=1")
     for part in running:
         part.stop()
     box.close()

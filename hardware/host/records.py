@@ -1,0 +1,28 @@
+"""What the host files need to know of the rest of the configuration."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """One DICOM listener: where it listens, and who may call it."""
+
+    title: str
+    host: str
+    port: int
+    allowed: tuple[str, ...]
+    """Addresses and networks; none: everybody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The relay, as its host must know it."""
+
+    name: str
+    folder: Path
+    doors: tuple[Door, ...] = ()
+    out_ports: tuple[int, ...] = ()
+    """TCP ports of archives, proxies and the catalog."""
+    calls: tuple[str, ...] = ()
+    """``address:port`` of sources, and of consoles that take reports of storage commitment."""

@@ -1,0 +1,71 @@
+"""What the host must know of the relay: the facts of a configuration from which its files are made."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from hardware.host import host_files
+from hardware.host.records import Door, Facts
+from hardware.host.settings import HostSettings
+from kspace import sources
+from kspace.errors import ConfigError
+from kspace.sources.settings import ServerSettings
+from transfer.config import Config, settings_of
+
+_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "postgresql+psycopg": 5432}
+
+
+def files_of(config: Config) -> dict[str, str]:
+    """Return the files of a configuration's host by path.
+
+    Raises:
+        ConfigError: there is no table [host], or the firewall cannot admit exactly what is configured.
+    """
+    return host_files(settings_of_host(config), _facts(config))
+
+
+def settings_of_host(config: Config) -> HostSettings:
+    """Return the table [host].
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if config.host is None:
+        raise ConfigError("The configuration has no table [host]; see relay.example.toml.")
+    return config.host
+
+
+def _facts(config: Config) -> Facts:
+    consoles = {place for d in config.dicom for place in (d.report_to or {}).values()}
+    shares = {place for scanner in config.scanner for given in scanner.source for place in _places(given)}
+    return Facts(
+        name=config.relay.name,
+        folder=config.relay.folder,
+        doors=tuple(Door(title=d.ae_title, host=d.host, port=d.port, allowed=d.allowed_ip) for d in config.dicom),
+        out_ports=tuple(sorted(set(_ports(config)))),
+        calls=tuple(sorted(consoles | shares)),
+    )
+
+
+def _places(source: dict[str, Any]) -> Iterator[str]:
+    settings = settings_of(sources, source)
+    if isinstance(settings, ServerSettings):
+        yield f"{settings.host}:{settings.port}"
+        if source["kind"] == "ftp":  # the server names the port of its data
+            yield f"{settings.host}:1024-65535"
+
+
+def _ports(config: Config) -> Iterator[int]:
+    addresses = [config.relay.catalog, *(address for given in config.destination for address in _addresses(given))]
+    for address in addresses:
+        parts = urlsplit(address or "")
+        if parts.hostname and (port := parts.port or _PORTS.get(parts.scheme)):
+            yield port
+
+
+def _addresses(destination: dict[str, Any]) -> Iterator[str]:
+    """Yield what a destination calls: its own address, or its proxy's."""
+    proxy = destination.get("proxy")
+    yield from (
+        given for given in ((proxy or {}).get("url"), destination.get("url"), destination.get("endpoint")) if given
+    )
