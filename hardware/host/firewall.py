@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, ip_address, ip_network
 
+from hardware.host.cards import Network, Tap
 from hardware.host.records import Door, Facts
-from hardware.host.settings import HostSettings, Network, Tap
+from hardware.host.settings import HostSettings
 from kspace.errors import ConfigError
 
 _OUT = (80, 443)

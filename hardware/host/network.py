@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from hardware.host.cards import Hospital, Network
 from hardware.host.records import Facts
-from hardware.host.settings import Hospital, HostSettings, Network
+from hardware.host.settings import HostSettings
 from hardware.host.tap import namespace
 
 

@@ -1,6 +1,6 @@
 """A tap: one scanner's back-end network in a network namespace of its own, with no way out of it."""
 
-from hardware.host.settings import Tap
+from hardware.host.cards import Tap
 
 
 def namespace(tap: Tap) -> str:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from hardware.host.cards import Tap
 from hardware.host.records import Facts
-from hardware.host.settings import HostSettings, Mounted, Tap
+from hardware.host.settings import HostSettings, Mounted
 from hardware.host.tap import namespace
 
 

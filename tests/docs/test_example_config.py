@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from hardware import readings, sinks
-from hardware.host.settings import Admin, Hospital, HostSettings, Mounted, Tap
+from hardware.host.cards import Admin, Hospital, Tap
+from hardware.host.settings import HostSettings, Mounted
 from kspace import sources
 from kspace.registry import plugins
 from transfer import destinations
