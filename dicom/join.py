@@ -7,9 +7,14 @@ from functools import cache
 
 from dicom import evidence
 from dicom.clue import Clue, Strength
+from dicom.evidence.serial import serial_of_measurement
 from dicom.records import Certainty, Decision, Judged, Level, Series, Weight
+from dicom.uids import registration_of
 from kspace.records import Measurement
 from kspace.registry import plugins
+
+_BEGINS = 2
+"""An image's time is a readout's, and the first one's is the first."""
 
 
 class _Fit(Enum):
@@ -17,11 +22,9 @@ class _Fit(Enum):
 
     NONE = 0
     WEAK = 1
-    DISPUTED = 2
-    """A strong clue supports, another clue contradicts."""
-    SINGLE = 3
-    """One strong clue supports and nothing contradicts."""
-    SURE = 4
+    PART = 2
+    """One strong clue supports, or more of them and a strong one contradicts."""
+    SURE = 3
     """Two strong clues support and no strong one contradicts."""
 
 
@@ -45,17 +48,31 @@ class _Candidate:
         return any(e.clue in self.timed and e.weight is Weight.SUPPORTS for e in self.judged.evidence)
 
     @property
+    def is_refuted(self) -> bool:
+        return self.count(Level.MEASUREMENT, Weight.CONTRADICTS, strong=True) > 0
+
+    @property
+    def supports(self) -> int:
+        """How many strong clues of the measurement speak for it."""
+        return self.count(Level.MEASUREMENT, Weight.SUPPORTS, strong=True)
+
+    @property
+    def moments(self) -> int:
+        """How many of them are times."""
+        found = (e for e in self.judged.evidence if e.level is Level.MEASUREMENT and e.weight is Weight.SUPPORTS)
+        return sum(e.clue in self.strong & self.timed for e in found)
+
+    @property
+    def named(self) -> int:
+        """How many of them are no times."""
+        return self.supports - self.moments
+
+    @property
     def fit(self) -> _Fit:
-        level = Level.MEASUREMENT
-        supports = self.count(level, Weight.SUPPORTS, strong=True)
-        contradicts = self.count(level, Weight.CONTRADICTS, strong=True)
-        hints = self.count(level, Weight.SUPPORTS, strong=False)
-        doubts = contradicts + self.count(level, Weight.CONTRADICTS, strong=False)
-        if not supports:
-            return _Fit.WEAK if hints and not contradicts else _Fit.NONE
-        if supports > 1 and not contradicts:
-            return _Fit.SURE
-        return _Fit.DISPUTED if doubts else _Fit.SINGLE
+        if not self.supports:
+            hints = self.count(Level.MEASUREMENT, Weight.SUPPORTS, strong=False)
+            return _Fit.WEAK if hints and not self.is_refuted else _Fit.NONE
+        return _Fit.SURE if self.supports > 1 and not self.is_refuted else _Fit.PART
 
 
 @cache
@@ -78,11 +95,29 @@ def index_keys(
     return frozenset[str]().union(*(clue.keys_of_series(side) for clue in known))
 
 
-def decide(measurement: Measurement, candidates: Iterable[Series], clues: Sequence[Clue] | None = None) -> Decision:
+def visit_of(measurement: Measurement) -> str | None:
+    """Return by what measurements of one visit to one scanner know each other, None where nothing tells.
+
+    The study's UID (XA), else scanner and study LOID, else the registration. It finds rivals and proves nothing.
+    """
+    serial, registration = serial_of_measurement(measurement), registration_of(measurement.frame_of_reference)
+    loid = f"loid:{serial}:{measurement.study_loid}" if measurement.study_loid else None
+    return measurement.study_uid or loid or (":".join(registration) if registration else None)
+
+
+def decide(
+    measurement: Measurement,
+    candidates: Iterable[Series],
+    clues: Sequence[Clue] | None = None,
+    *,
+    rivals: Iterable[Measurement] = (),
+) -> Decision:
     """Judge every candidate by every clue and say what is beyond doubt: scanner, then study, then measurement.
 
     Candidates are whole series (all instances seen so far) in any order: those that share an `index_keys` with the
-    measurement. Nothing is guessed: what the clues do not agree on goes to a person, with all they said.
+    measurement. Rivals are other measurements, of which those of the same visit count: where one ran at the same time
+    the scanner's clock was set back. The measurement itself and its copies may be among them. Nothing is guessed: what
+    the clues do not agree on goes to a person, with all they said.
     """
     known = default_clues() if clues is None else clues
     found = [_judge(measurement, series, known) for series in sorted(candidates, key=_order)]
@@ -90,12 +125,29 @@ def decide(measurement: Measurement, candidates: Iterable[Series], clues: Sequen
     studies = _certain_studies(here)
     fitting = [c for c in here if c.series.study_uid in studies and c.fit is not _Fit.NONE]
     strays = [c for c in here if c.series.study_uid not in studies and c.fit is _Fit.SURE]
-    decision = _weigh(fitting or strays, studies, len(found))
+    others = [r for r in rivals if r.ticks != measurement.ticks and visit_of(r) == visit_of(measurement)]
+    sure = [c for c in fitting if c.fit is _Fit.SURE]
+    claimed = [c for c in sure if any(_fits_as_well(rival, c, known) for rival in others)]
+    # What only might fit, beside it or in another study of this registration, is no rival of what is sure.
+    decision = _weigh(sure or fitting or strays, studies, claimed, len(found))
     return replace(decision, judged=tuple(candidate.judged for candidate in found))
 
 
-def _weigh(fitting: Sequence[_Candidate], studies: frozenset[str], judged: int) -> Decision:
-    """Return the decision, given the series that fit and the studies beyond doubt."""
+def _fits_as_well(rival: Measurement, candidate: _Candidate, clues: Sequence[Clue]) -> bool:
+    """Return whether a series could be another measurement's no less than this one's, since the clock was set back.
+
+    A rival that times do not refute is enough, but where the number tells, and the series begins with this one alone.
+    """
+    other = _judge(rival, candidate.series, clues)
+    if other.is_elsewhere or other.is_refuted or other.named < candidate.named:
+        return False
+    return not candidate.named or candidate.moments < _BEGINS or other.moments == _BEGINS
+
+
+def _weigh(
+    fitting: Sequence[_Candidate], studies: frozenset[str], claimed: Sequence[_Candidate], judged: int
+) -> Decision:
+    """Return the decision, given what fits, the certain studies, and what fits another measurement as well."""
     of = {c.series.study_uid for c in fitting} or studies
     study_uid = next(iter(of)) if len(of) == 1 else None
     if not of:
@@ -106,25 +158,13 @@ def _weigh(fitting: Sequence[_Candidate], studies: frozenset[str], judged: int) 
         reason = "The study is beyond doubt, but no series of it is this measurement's."
         return Decision(certainty=Certainty.STUDY_ONLY, reason=reason, study_uid=study_uid)
     is_known = study_uid in studies
-    chosen = _chosen(fitting) if is_known else []
+    chosen = [c for c in fitting if is_known and c.fit is _Fit.SURE and c.is_timed and c not in claimed]
     if not chosen:
-        reason = _doubt(fitting, is_known)
+        reason = _doubt(fitting, claimed, is_known)
         return Decision(certainty=Certainty.AMBIGUOUS, reason=reason, study_uid=study_uid if is_known else None)
     uids = tuple(c.series.series_uid for c in chosen)
     reason = f"{_names(chosen)}: {_supports(chosen)}."
     return Decision(certainty=Certainty.CERTAIN, reason=reason, study_uid=study_uid, series_uids=uids)
-
-
-def _chosen(fitting: Sequence[_Candidate]) -> list[_Candidate]:
-    """Return the series of the measurement.
-
-    One strong clue is enough only where no other series is in dispute, and nothing is enough where no time agrees: a
-    scan that was broken off and its repeat may share everything else, and the host counts anew after a restart.
-    """
-    fits = {c.fit for c in fitting}
-    if _Fit.SURE not in fits and (_Fit.SINGLE not in fits or _Fit.DISPUTED in fits):
-        return []
-    return [c for c in fitting if c.fit in {_Fit.SURE, _Fit.SINGLE} and c.is_timed]
 
 
 def _certain_studies(here: Sequence[_Candidate]) -> frozenset[str]:
@@ -159,15 +199,20 @@ def _supports(candidates: Sequence[_Candidate]) -> str:
     return "; ".join(said[clue] for clue in sorted(said))
 
 
-def _doubt(fitting: Sequence[_Candidate], is_certain: bool) -> str:
-    if not is_certain:
-        return f"{_names(fitting)} fit by number and time, but nothing proves that the study is the same."
-    if not any(c.is_timed for c in fitting) and all(c.fit in {_Fit.SURE, _Fit.SINGLE} for c in fitting):
-        return f"{_names(fitting)} fit ({_supports(fitting)}), but no time says that it is not a repeat of the scan."
+def _doubt(fitting: Sequence[_Candidate], claimed: Sequence[_Candidate], is_certain: bool) -> str:
     against = {e.detail for c in fitting for e in c.judged.evidence if e.weight is Weight.CONTRADICTS}
+    said, names = _supports(fitting), _names(fitting)
+    if not is_certain:
+        return f"{names} fit ({said}), but nothing proves that the study is the same."
+    if claimed:
+        return f"{_names(claimed)} fit another raw file as well, as if the scanner's clock had been set: {said}."
     if all(c.fit is _Fit.WEAK for c in fitting):
-        return f"{_names(fitting)} may fit, by weak signs only: {_supports(fitting)}."
-    return f"{_names(fitting)} fit in part: {_supports(fitting)}; but {'; '.join(sorted(against))}."
+        return f"{names} may fit, by weak signs only: {said}."
+    if not any(c.is_timed for c in fitting) and not against:
+        return f"{names} fit ({said}), but no time says that it is not a repeat of the scan."
+    if not against:
+        return f"{names} fit ({said}), but that is one strong sign alone, which another scan could show too."
+    return f"{names} fit in part: {said}; but {'; '.join(sorted(against))}."
 
 
 def _unmatched(judged: int) -> str:

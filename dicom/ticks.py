@@ -1,13 +1,14 @@
 """The scanner's own clock: units of 2.5 ms since its local midnight, in raw data (MDH TimeStamp) and in DICOM."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 DAY = 24 * 3600 * 400
 """Ticks of a day: the clock starts anew at midnight, so two ticks are compared modulo this."""
+_SECOND = 400
 _TIME = re.compile(r"(?:\d{8})?(\d\d)(\d\d)(\d\d)\.(\d{1,6})(?:[+-]\d{4})?")
 
 
@@ -23,6 +24,14 @@ def tick_of(time: str | None) -> int | None:
     microseconds = ((hour * 60 + minute) * 60 + second) * 1_000_000 + int(found[4].ljust(6, "0"))
     tick, rest = divmod(microseconds, 2500)
     return None if rest or tick >= DAY else tick
+
+
+def uncut(ticks: Collection[int]) -> Collection[int]:
+    """Return acquisition times as they are, none where all are whole seconds: something on the way cut them.
+
+    Of what was really acquired at one instant this loses one in 400.
+    """
+    return ticks if any(tick % _SECOND for tick in ticks) else ()
 
 
 def clock_of(tick: int) -> str:

@@ -1,8 +1,8 @@
-"""The duration of the measurement: an image was acquired between its first and its last readout."""
+"""The duration of the measurement: every image was acquired between its first and its last readout."""
 
 from dicom.clue import Clue, NoSettings, Strength
 from dicom.records import Evidence, Level, Series, Weight
-from dicom.ticks import clock_of, span_of
+from dicom.ticks import clock_of, span_of, uncut
 from kspace.records import Measurement
 from kspace.registry import Plugin
 
@@ -17,13 +17,15 @@ class IntervalClue(Clue):
 
     def judge(self, measurement: Measurement, series: Series) -> Evidence:
         """Compare the series' ticks with the first and the last readout."""
-        span = span_of(measurement.ticks)
-        if span is None or not series.ticks:
+        span, ticks = span_of(measurement.ticks), uncut(series.ticks)
+        if span is None or not ticks:
             return self._silent(f"acquisition times missing in {'the DICOM' if span else 'the raw data'}")
-        inside = [tick for tick in series.ticks if tick in span]
+        inside = [tick for tick in ticks if tick in span]
+        if 0 < len(inside) < len(ticks):
+            return self._silent(f"only {len(inside)} of {len(ticks)} acquisition times lie within {span}")
         if inside:
             return self._says(Weight.SUPPORTS, f"acquisition {clock_of(min(inside))} lies within {span}")
-        return self._says(Weight.CONTRADICTS, f"acquisition {clock_of(min(series.ticks))} lies outside {span}")
+        return self._says(Weight.CONTRADICTS, f"acquisition {clock_of(min(ticks))} lies outside {span}")
 
 
 PLUGIN = Plugin("interval", NoSettings, IntervalClue)

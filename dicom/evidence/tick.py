@@ -4,13 +4,16 @@ import numpy as np
 
 from dicom.clue import Clue, NoSettings, Strength
 from dicom.records import Evidence, Level, Series, Weight
-from dicom.ticks import DAY, clock_of, span_of
+from dicom.ticks import DAY, clock_of, span_of, uncut
 from kspace.records import Measurement
 from kspace.registry import Plugin
 
 
 class TickClue(Clue):
-    """Same tick. All readouts count: later echoes and slices carry later ones, noise comes before every image."""
+    """Same tick. All readouts count: later echoes and slices carry later ones, noise comes before every image.
+
+    A series that reaches beyond the measurement is of another one too, or of another one alone: it is silence.
+    """
 
     name = "tick"
     level = Level.MEASUREMENT
@@ -19,13 +22,15 @@ class TickClue(Clue):
 
     def judge(self, measurement: Measurement, series: Series) -> Evidence:
         """Look for the series' ticks among the readouts; contradict only where all lie outside the measurement."""
-        span = span_of(measurement.ticks)
-        if span is None or not series.ticks:
+        span, ticks = span_of(measurement.ticks), uncut(series.ticks)
+        if span is None or not ticks:
             return self._silent(f"acquisition times missing in {'the DICOM' if span else 'the raw data'}")
-        inside = [tick % DAY for tick in series.ticks if tick in span]
+        inside = [tick % DAY for tick in ticks if tick in span]
         if not inside:  # as for all other series of a study: the readouts, maybe a million, are not looked at
-            first = clock_of(min(series.ticks))
+            first = clock_of(min(ticks))
             return self._says(Weight.CONTRADICTS, f"acquisition {first} lies outside the measurement, {span}")
+        if len(inside) < len(ticks):
+            return self._silent(f"only {len(inside)} of {len(ticks)} acquisition times lie within {span}")
         readouts = np.asarray(measurement.ticks, dtype=np.uint32) % DAY
         hits = np.flatnonzero(np.isin(readouts, np.array(inside, dtype=np.uint32)))
         if hits.size:

@@ -9,7 +9,7 @@ from kspace.clock import Clock
 from kspace.errors import ConfigError
 from kspace.sources import Source
 from transfer import destinations
-from transfer.catalog.candidates import find_candidates
+from transfer.catalog.candidates import find_candidates, find_rivals
 from transfer.catalog.copies import copies_of
 from transfer.catalog.database import Database
 from transfer.catalog.dependencies import beside, needed_by
@@ -73,7 +73,6 @@ def _of_captures(
     relay, rules, spool = config.relay, config.rule, config.relay.spool
     own = {s.name: s for s in config.scanner}
     quiet_s = config.quiet_s
-    candidates = partial(find_candidates, database)
     return {
         "settle": lambda capture, _: settle(
             capture,
@@ -95,7 +94,8 @@ def _of_captures(
         ),
         "join": lambda capture, _: join(
             capture,
-            find=candidates,
+            find=partial(find_candidates, database),
+            rivals=partial(find_rivals, database),
             beside=partial(beside, database),
             clock=clock,
             quiet_s=quiet_s,

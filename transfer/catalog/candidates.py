@@ -7,8 +7,9 @@ from datetime import datetime
 from sqlalchemy import Connection, select, union
 
 from dicom.evidence.reference_image import planned_on
-from dicom.join import index_keys
+from dicom.join import index_keys, visit_of
 from dicom.records import Level, Series
+from dicom.ticks import Span, span_of
 from kspace.records import Measurement
 from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
@@ -46,6 +47,22 @@ def find_candidates(database: Database, measurement: Measurement) -> list[Candid
         )
         for row in found
     ]
+
+
+def find_rivals(database: Database, measurement: Measurement) -> list[Measurement]:
+    """Return the other measurements of its visit that ran at the same time of day, as far as the catalog knows them.
+
+    A scanner runs one at a time, so there are some only where its clock was set back. Copies are left out.
+    """
+    m, span, visit = tables.measurement.c, span_of(measurement.ticks), visit_of(measurement)
+    if span is None or visit is None:
+        return []
+    of_visit = select(m.id, m.first_tick, m.last_tick).where(m.visit == visit, m.first_tick.is_not(None))
+    with database.read() as connection:
+        known = [(row.id, Span(row.first_tick, row.last_tick)) for row in connection.execute(of_visit)]
+        ids = [i for i, other in known if other != span and (other.first in span or span.first in other)]
+        query = select(m.document).where(m.id.in_(ids)).order_by(m.id)
+        return [documents.to_measurement(document) for document in connection.execute(query).scalars()] if ids else []
 
 
 def _ticks(connection: Connection, series_ids: list[int]) -> defaultdict[int, set[int]]:

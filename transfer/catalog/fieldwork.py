@@ -5,12 +5,13 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, or_, select
 
-from dicom.join import decide, default_clues
-from dicom.records import Certainty, Decision, Weight
+from dicom.clue import Strength
+from dicom.join import default_clues
+from dicom.records import Certainty, Decision, Level, Weight
 from kspace.records import Measurement
 from transfer.catalog import documents, tables
-from transfer.catalog.candidates import find_candidates
 from transfer.catalog.database import Database
+from transfer.catalog.judging import judge
 from transfer.states import CaptureState
 
 Row = dict[str, Any]
@@ -28,7 +29,7 @@ def field_evidence(database: Database) -> list[Row]:
         _add_joined(connection, found)
         waiting = _waiting(connection)
     for measurement in waiting:
-        decision = decide(measurement, [c.series for c in find_candidates(database, measurement)])
+        decision = judge(database, measurement)
         row = _row(found, measurement)
         row["files"][str(decision.certainty)] += 1
         _add_doubts(row, decision)
@@ -82,7 +83,7 @@ def _waiting(connection: Connection) -> list[Measurement]:
 
 def _add_doubts(row: Row, decision: Decision) -> None:
     """Count the clues on the series that a strong clue of the measurement speaks for."""
-    strong = {"lprotid", "tick", "sequence_uuid"}
+    strong = {c.name for c in default_clues() if c.level is Level.MEASUREMENT and c.strength is Strength.STRONG}
     for judged in decision.judged:
         if any(e.clue in strong and e.weight is Weight.SUPPORTS for e in judged.evidence):
             for one in judged.evidence:

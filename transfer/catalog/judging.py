@@ -6,13 +6,14 @@ from dicom.join import decide
 from dicom.records import Decision
 from kspace.records import Measurement
 from transfer.catalog import tables
-from transfer.catalog.candidates import find_candidates
+from transfer.catalog.candidates import find_candidates, find_rivals
 from transfer.catalog.database import Database
 
 
 def judge(database: Database, measurement: Measurement) -> Decision:
     """Return what the join says of a measurement and all series known by now, with the evidence."""
-    return decide(measurement, [c.series for c in find_candidates(database, measurement)])
+    known = [c.series for c in find_candidates(database, measurement)]
+    return decide(measurement, known, rivals=find_rivals(database, measurement))
 
 
 def is_rejected(database: Database, capture_id: int, decision: Decision) -> bool:

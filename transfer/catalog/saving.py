@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from dicom.evidence.serial import serial_of_measurement
+from dicom.join import visit_of
 from kspace.records import Audit, Measurement, Part
 from transfer.catalog import documents, tables
 from transfer.catalog.dependencies import set_dependencies, wake_needed
@@ -336,6 +337,9 @@ def _set_measurements(connection: Connection, capture_id: int, measurements: tup
                 mid=measurement.mid,
                 serial=serial_of_measurement(measurement),
                 protocol=measurement.protocol,
+                visit=visit_of(measurement),
+                first_tick=measurement.ticks[0] if measurement.ticks else None,
+                last_tick=measurement.ticks[-1] if measurement.ticks else None,
                 document=documents.to_document(measurement),
             )
         )

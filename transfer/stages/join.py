@@ -32,6 +32,7 @@ def join(  # noqa: PLR0913 -- the ports and the two times
     capture: Capture,
     *,
     find: Callable[[Measurement], Sequence[Candidate]],
+    rivals: Callable[[Measurement], Sequence[Measurement]],
     beside: Callable[[Measurement], Beside | None],
     clock: Clock,
     quiet_s: float,
@@ -51,7 +52,7 @@ def join(  # noqa: PLR0913 -- the ports and the two times
     quiet_at = max((c.last_arrival_at for c in found), default=now) + timedelta(seconds=quiet_s)
     if found and quiet_at > now:
         return Later("DICOM of this study is still arriving.", (quiet_at - now).total_seconds())
-    decision = decide(capture.image, [c.series for c in found])
+    decision = decide(capture.image, [c.series for c in found], rivals=rivals(capture.image))
     _tell(capture.id, capture.image, decision)
     waits_until = capture.since_at + timedelta(seconds=no_series_after_s)
     needed = beside(capture.image) if decision.certainty is not Certainty.CERTAIN else None

@@ -13,7 +13,7 @@ from kspace.errors import BadInput
 from kspace.records import Audit, Measurement, Packed, Part, SourceFile, Verdict
 from transfer import linking, operations
 from transfer.catalog import ledger, lists, tables
-from transfer.catalog.candidates import find_candidates
+from transfer.catalog.candidates import find_candidates, find_rivals
 from transfer.catalog.dependencies import beside
 from transfer.catalog.judging import is_rejected, judge
 from transfer.catalog.rejoining import rejoin
@@ -240,7 +240,8 @@ def test_what_a_person_rejected_is_not_joined_again_until_they_undo_it(database,
     operations.retry(database, "1", actor="Ada", clock=clock)
     claim = store.claim("capture", row_id=1)
     assert claim.stage == "join"
-    ports = {"find": partial(find_candidates, database), "beside": partial(beside, database), "clock": clock}
+    ports = {"find": partial(find_candidates, database), "rivals": partial(find_rivals, database), "clock": clock}
+    ports |= {"beside": partial(beside, database)}
     ports |= {"is_rejected": partial(is_rejected, database), "quiet_s": 0.0, "no_series_after_s": 9.0}
     answer = join(claim.record, **ports)
     assert isinstance(answer, Held)

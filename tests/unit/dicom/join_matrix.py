@@ -2,35 +2,63 @@
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from dicom.join import decide, index_keys
+from dicom.join import decide, index_keys, visit_of
 from dicom.records import Certainty, Decision, Level, Series
 from tests.unit.dicom.join_world import RawTruth, Truth, World, make_world
 
-Matrix = dict[tuple[str, Truth], Counter[str]]
 RIGHT, WRONG = "certain, right", "certain, WRONG"
 STUDY, WRONG_STUDY, MISSED = "study, right", "study, WRONG", "study, a series missed"
 COLUMNS = (RIGHT, WRONG, STUDY, WRONG_STUDY, MISSED, "ambiguous", "unmatched")
+WITH_KEYS, ALL = "with its keys", "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """How raw files were answered, and what was found of the series that were made of them."""
+
+    files: dict[tuple[str, Truth], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """By software line and truth, the columns' counts."""
+    series: dict[tuple[str, str], Counter[bool]] = field(default_factory=lambda: defaultdict(Counter))
+    """By software line and kind of series, how many (a series counts for each of its raw files) were found or not."""
+
+    def add(self, raw: RawTruth, decision: Decision, arrived: Collection[str]) -> None:
+        """Count one answer."""
+        self.files[raw.line, raw.truth][answer(raw, decision)] += 1
+        for kind, uids in ((WITH_KEYS, raw.keyed_uids), (ALL, raw.series_uids)):
+            for uid in uids:
+                self.series[raw.line, kind][uid in decision.series_uids] += uid in arrived
+
+    @property
+    def wrong(self) -> int:
+        """How many raw files were said with certainty to be of a series or of a study they are not of."""
+        return sum(counts[WRONG] + counts[WRONG_STUDY] for counts in self.files.values())
 
 
 def judge(world: World, arrived: Iterable[Series]) -> Matrix:
-    """Return how many raw files of each software line and truth were answered how."""
-    found: Matrix = defaultdict(Counter)
+    """Return how the join answers when these series have arrived."""
+    found = Matrix()
     index: dict[str, list[Series]] = defaultdict(list)
     studies: dict[str, list[Series]] = defaultdict(list)
+    visits: dict[str | None, list[RawTruth]] = defaultdict(list)
     for series in arrived:
         studies[series.study_uid].append(series)
         for key in index_keys(series):
             index[key].append(series)
     for raw in world.raw:
+        visits[visit_of(raw.measurement)].append(raw)
+    uids = {series.series_uid for of_study in studies.values() for series in of_study}
+    for raw in world.raw:
         near = [s for key in index_keys(raw.measurement) for s in index.get(key, ())]
         known = [s for key in index_keys(raw.measurement, level=Level.STUDY) for s in index.get(key, ())]
         near += [s for study_uid in {s.study_uid for s in known} for s in studies[study_uid]]
-        decision = decide(raw.measurement, {s.series_uid: s for s in near}.values())
-        found[raw.line, raw.truth][answer(raw, decision)] += 1
+        candidates = {s.series_uid: s for s in near}.values()
+        rivals = [other.measurement for other in visits[visit_of(raw.measurement)]]
+        found.add(raw, decide(raw.measurement, candidates, rivals=rivals), uids)
     return found
 
 
@@ -47,10 +75,14 @@ def answer(raw: RawTruth, decision: Decision) -> str:
 
 
 def table(found: Matrix) -> str:
-    """Return the matrix as Markdown."""
-    lines = ["| software | truth | " + " | ".join(COLUMNS) + " |", "|---|---|" + "---:|" * len(COLUMNS)]
-    for (line, truth), counts in sorted(found.items()):
+    """Return raw files by their answers, and below them the series that were found, as Markdown."""
+    lines = ["| software | truth of the raw file | " + " | ".join(COLUMNS) + " |", "|---|---|" + "---:|" * len(COLUMNS)]
+    for (line, truth), counts in sorted(found.files.items()):
         lines.append(f"| {line} | {truth} | " + " | ".join(str(counts[column]) for column in COLUMNS) + " |")
+    lines += ["", "| software | series of raw files | there | found | share |", "|---|---|---:|---:|---:|"]
+    for (line, kind), counts in sorted(found.series.items()):
+        share = counts[True] / counts.total()
+        lines.append(f"| {line} | {kind} | {counts.total()} | {counts[True]} | {share:.4f} |")
     return "\n".join(lines)
 
 

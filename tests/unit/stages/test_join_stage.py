@@ -66,9 +66,9 @@ def a_series(capture, **changes):
     return Series(**found | changes)
 
 
-def joined(capture, *series, quiet_s=10.0, age_s=60.0, needed=None):
+def joined(capture, *series, quiet_s=10.0, age_s=60.0, needed=None, rivals=()):
     found = [Candidate(one, NOW - timedelta(seconds=age_s)) for one in series]
-    ports = {"find": lambda _: found, "beside": lambda _: needed, "clock": Standing()}
+    ports = {"find": lambda _: found, "rivals": lambda _: rivals, "beside": lambda _: needed, "clock": Standing()}
     return join(capture, **ports, quiet_s=quiet_s, no_series_after_s=3600.0)
 
 
@@ -76,6 +76,14 @@ def test_a_certain_series_is_joined_once_its_study_is_quiet():
     capture = packed()
     assert isinstance(joined(capture, a_series(capture), age_s=1.0), Later)
     assert isinstance(joined(capture, a_series(capture)).result, Joined)
+
+
+def test_a_series_that_another_raw_file_fits_as_well_is_for_a_person():
+    capture = packed()
+    overlapping = replace(RAW, mid=99, ticks=array("I", range(14_400_002, 14_400_128, 2)))
+    found = joined(capture, a_series(capture), rivals=[RAW, overlapping])
+    assert isinstance(found, Held)
+    assert "another raw file" in found.reason
 
 
 def test_a_study_without_the_series_is_given_time():

@@ -301,12 +301,16 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("mid", sa.Integer(), nullable=True),
         sa.Column("serial", sa.String(length=64), nullable=True),
         sa.Column("protocol", sa.Text(), nullable=True),
+        sa.Column("visit", sa.String(length=200), nullable=True),
+        sa.Column("first_tick", sa.Integer(), nullable=True),
+        sa.Column("last_tick", sa.Integer(), nullable=True),
         sa.Column("document", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_measurement_capture_id")),
         sa.UniqueConstraint("capture_id", "number", name=op.f("uq_measurement_capture_id")),
     )
     op.create_index(op.f("ix_measurement_capture_id"), "measurement", ["capture_id"], unique=False)
     op.create_index(op.f("ix_measurement_serial"), "measurement", ["serial"], unique=False)
+    op.create_index(op.f("ix_measurement_visit"), "measurement", ["visit"], unique=False)
     op.create_table(
         "series_tick",
         sa.Column("series_id", sa.Integer(), nullable=False),
