@@ -1,11 +1,12 @@
 """OpenStack Swift with s3api, the strictest free S3 server: one node, real processes, made anew for each run."""
 
+import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,10 @@ from tests.integration.relay import free_port, wait_until
 ACCESS, SECRET = "test:tester", "testing"
 HOME = Path(sys.prefix) / "swift"
 OLDER = Path(sys.prefix) / "swift-old"
-_FILTERS = "catch_errors gatekeeper healthcheck cache listing_formats bulk s3api tempauth copy slo dlo versioned_writes"
+_FILTERS = (
+    "catch_errors gatekeeper healthcheck cache listing_formats bulk s3api tempauth copy container_quotas slo dlo "
+    "versioned_writes"
+)
 _STORE = """\
 [DEFAULT]
 bind_ip = 127.0.0.1
@@ -57,12 +61,30 @@ use = egg:swift#tempauth
 user_test_tester = {SECRET} .admin
 user_test_reader = reading
 """
+_OWNER = """\
+[DEFAULT]
+swift_dir = {folder}
+[pipeline:main]
+pipeline = catch_errors proxy-server
+[app:proxy-server]
+use = egg:swift#proxy
+[filter:catch_errors]
+use = egg:swift#catch_errors
+"""
 _RUN = """\
 import sys
 from swift.common import utils
 utils.set_swift_dir(sys.argv[1])
 from swift.common.wsgi import run_wsgi
 run_wsgi(f"{sys.argv[1]}/{sys.argv[2]}.conf", f"{sys.argv[2]}-server")
+"""
+_TELL = """\
+import json, sys
+from swift.common import utils
+utils.set_swift_dir(sys.argv[1])
+from swift.common.internal_client import InternalClient
+owner = InternalClient(f"{sys.argv[1]}/owner.conf", "test", 1)
+owner.set_container_metadata("AUTH_test", sys.argv[2], json.loads(sys.argv[3]))
 """
 _RINGS = """\
 import sys
@@ -84,6 +106,8 @@ class S3Server:
     stock: Any
     """A stock client of the owner of everything."""
     disks: Path
+    tell: Callable[[str, dict[str, str]], None]
+    """Set headers of a bucket in Swift's own language: S3 has no word for quotas."""
 
 
 def stock_client(url: str, **more: Any) -> Any:
@@ -116,9 +140,14 @@ def running_swift(folder: Path, *, is_old: bool = False) -> Iterator[S3Server]:
             command = [python, "-c", _RUN, folder, name]
             processes.append(subprocess.Popen(command, stdout=log, stderr=log, env=env))
     url = f"http://127.0.0.1:{ports['proxy']}"
+    (folder / "owner.conf").write_text(_OWNER.format(folder=folder))
+
+    def tell(bucket: str, headers: dict[str, str]) -> None:
+        subprocess.run([python, "-c", _TELL, folder, bucket, json.dumps(headers)], env=env, check=True)
+
     try:
         wait_until(lambda: all(map(_listens, ports.values())), within_s=60, told=lambda: _logs(folder))
-        yield S3Server(url, stock_client(url), folder / "disks")
+        yield S3Server(url, stock_client(url), folder / "disks", tell)
     finally:
         for process in processes:
             process.kill()

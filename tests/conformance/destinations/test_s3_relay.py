@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from buckets import vault, verified
 from typer.testing import CliRunner
 
 from tests.integration.relay import Relay, captures_of, free_port, make, measurement, send_until_taken, wait_until
@@ -24,14 +25,6 @@ _KSPACE = Path(sys.executable).with_name("kspace")
 _STUDY = "1.3.12.2.1107.5.2.50.210000.30000026010508300000000001"
 
 
-def vault(bucket, **more):
-    """Return the settings of a bucket as TOML."""
-    given = {"kind": "s3", "endpoint": bucket.meddler.url, "bucket": bucket.name, "prefix": "kspace/", "timeout_s": 30}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in (given | {"part_bytes": 5 << 20} | more).items()]
-    lines += [f'{key} = {{ file = "{path}" }}' for key, path in bucket.keys.items()]
-    return "\n".join(lines)
-
-
 def keys_in(bucket):
     listed = bucket.stock.list_objects_v2(Bucket=bucket.name).get("Contents", [])
     return [row["Key"] for row in listed]
@@ -39,11 +32,6 @@ def keys_in(bucket):
 
 def stored(bucket, key):
     return bucket.stock.get_object(Bucket=bucket.name, Key=key)["Body"].read()
-
-
-def verified(running, *names):
-    found = [d["state"] for name in dict.fromkeys(names) for d in running.deliveries(kind="raw", to=name)]
-    return found == ["verified"] * len(names)
 
 
 def run(*words):

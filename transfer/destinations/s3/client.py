@@ -58,7 +58,11 @@ _EXPLAINED: dict[str, tuple[type[DestinationError], str]] = {
     **dict.fromkeys(("QuotaExceeded", "507"), (Full, "has no room left ({code}). {waits} Make room there.")),
     **dict.fromkeys(
         ("EntityTooLarge", "413"),
-        (Refused, "or a proxy before it refuses bodies of this size ({code}). {safe} Raise its limit, then retry."),
+        # No part is near S3's own limit of 5 GB. Swift says this of a container whose quota is spent.
+        (
+            Full,
+            "has no room left, or a proxy before it takes no such parts ({code}). {waits} See its limits.",
+        ),
     ),
     "InvalidObjectState": (
         Refused,
