@@ -3,12 +3,13 @@
 MIDs start anew now and then, so they count only within one visit: the same study, registration or study LOID.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from dicom.evidence.serial import serial_of_measurement
 from dicom.records import Certainty, Decision
@@ -17,6 +18,7 @@ from kspace.records import Measurement
 from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
 from transfer.catalog.inventory import find_twin_in, look_again
+from transfer.catalog.latest import is_image
 from transfer.records import Beside
 from transfer.states import LOST_CODES, CaptureState, DeliveryState
 
@@ -86,23 +88,25 @@ def dependencies_of(connection: Connection, capture_ids: Sequence[int]) -> dict[
     ``lacks`` says why it is not there, None: it is there or on its way. Of several with one MID those of the same visit
     count, and of these one that is there.
     """
-    n, m, c = tables.dependency.c, tables.measurement.c, tables.capture.c
+    n, m = tables.dependency.c, tables.measurement.c
     rows = connection.execute(select(tables.dependency).where(n.capture_id.in_(capture_ids)).order_by(n.mid)).all()
-    images = _images(connection, m.capture_id.in_({row.capture_id for row in rows}))
-    of = {capture_id: measurement for capture_id, _, measurement in images}
+    visits = {one.capture_id: one.visits for one in _seen(connection, m.capture_id.in_({r.capture_id for r in rows}))}
+    there = defaultdict(list)
+    for one in _seen(connection, m.serial.in_({r.serial for r in rows}), m.mid.in_({r.mid for r in rows})):
+        for visit in one.visits:
+            there[one.serial, one.mid, visit].append(one.capture_id)
+    seen = {r: {i for v in visits[r.capture_id] for i in there[r.serial, r.mid, v]} - {r.capture_id} for r in rows}
+    lacks = _lacks(connection, {number for numbers in seen.values() for number in numbers})
     found: dict[int, list[dict[str, Any]]] = {}
-    for row in rows:
-        same = _images(connection, and_(m.serial == row.serial, m.mid == row.mid, c.id != row.capture_id))
-        seen = [number for number, _, other in same if _is_same_visit(of[row.capture_id], other)]
-        lacks = _lacks(connection, seen)
-        number = min(seen, key=lambda one: lacks[one] is not None, default=None)
+    for row, numbers in seen.items():
+        number = min(numbers, key=lambda one: (lacks[one] is not None, one), default=None)
         said = "not seen" if number is None else lacks[number]
-        one = {"mid": row.mid, "is_wanted": row.is_wanted, "capture": number, "lacks": said}
-        found.setdefault(row.capture_id, []).append(one)
+        needed = {"mid": row.mid, "is_wanted": row.is_wanted, "capture": number, "lacks": said}
+        found.setdefault(row.capture_id, []).append(needed)
     return found
 
 
-def _lacks(connection: Connection, capture_ids: Iterable[int]) -> dict[int, str | None]:
+def _lacks(connection: Connection, capture_ids: Collection[int]) -> dict[int, str | None]:
     """Return of each capture in a few words why nobody has it any more, or will; None: it is there or on its way."""
     c, f, d = tables.capture.c, tables.source_file.c, tables.delivery.c
     columns = (c.id, c.state, c.sha256, c.manifest.is_not(None).label("is_packed"), f.gone_at)
@@ -125,23 +129,40 @@ def _lacks(connection: Connection, capture_ids: Iterable[int]) -> dict[int, str 
 def _dependents(connection: Connection, measurement: Measurement) -> list[tuple[int, str, Measurement]]:
     n, m = tables.dependency.c, tables.measurement.c
     needing = select(n.capture_id).where(n.serial == serial_of_measurement(measurement), n.mid == measurement.mid)
-    found = _images(connection, m.capture_id.in_(needing))
-    return [one for one in found if _is_same_visit(measurement, one[2])]
+    return _of_visit(connection, measurement, m.capture_id.in_(needing))
 
 
-def _images(connection: Connection, *where: Any) -> list[tuple[int, str, Measurement]]:  # noqa: ANN401 -- expressions
-    """Return the imaging measurements of captures, with number and state of each."""
+def _of_visit(
+    connection: Connection, measurement: Measurement, *where: ColumnElement[bool]
+) -> list[tuple[int, str, Measurement]]:
+    """Return the imaging measurements of its visit, with number and state of each capture."""
+    visits = _visits(measurement.study_uid, measurement.frame_of_reference, measurement.study_loid)
+    ids = [one.capture_id for one in _seen(connection, *where) if one.visits & visits]
     m, c = tables.measurement.c, tables.capture.c
-    last = select(m.capture_id, func.max(m.number).label("number")).group_by(m.capture_id).subquery()
-    query = (
-        select(c.id, c.state, m.document)
-        .select_from(tables.capture)
-        .join(tables.measurement)
-        .join(last, and_(last.c.capture_id == c.id, last.c.number == m.number))
-        .where(*where)
-        .order_by(c.id)
-    )
+    query = select(c.id, c.state, m.document).join(tables.measurement).where(c.id.in_(ids), is_image()).order_by(c.id)
     return [(row.id, row.state, documents.to_measurement(row.document)) for row in connection.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    capture_id: int
+    serial: str
+    mid: int
+    visits: frozenset[object]
+
+
+def _seen(connection: Connection, *where: ColumnElement[bool]) -> list[_Seen]:
+    """Return imaging measurements with what tells their visit; read out by the database, since a MID comes again."""
+    m = tables.measurement.c
+    told = [m.document[key].as_string() for key in ("study_uid", "frame_of_reference", "study_loid")]
+    query = select(m.capture_id, m.serial, m.mid, *told).join(tables.capture).where(*where, is_image())
+    return [_Seen(row[0], row[1], row[2], _visits(*row[3:])) for row in connection.execute(query)]
+
+
+def _visits(study_uid: str | None, frame_of_reference: str | None, study_loid: str | None) -> frozenset[object]:
+    """Return what two measurements of one visit have in common, any of it."""
+    told = {"study": study_uid, "registration": registration_of(frame_of_reference), "loid": study_loid}
+    return frozenset(item for item in told.items() if item[1] is not None)
 
 
 def _wake(connection: Connection, image: Measurement, at: datetime) -> None:
@@ -150,16 +171,5 @@ def _wake(connection: Connection, image: Measurement, at: datetime) -> None:
     serial = serial_of_measurement(image)
     skipped = and_(m.serial == serial, m.mid.in_(image.dependency_mids), c.state == CaptureState.SKIPPED)
     there = c.source_file_id.in_(select(f.id).where(f.gone_at.is_(None)))
-    for capture_id, _, other in _images(connection, skipped, there, c.sha256.is_(None)):
-        if not _is_same_visit(image, other):
-            continue
+    for capture_id, _, _ in _of_visit(connection, image, skipped, there, c.sha256.is_(None)):
         look_again(connection, capture_id, why=f"MID {image.mid} needs it", at=at)
-
-
-def _is_same_visit(one: Measurement, other: Measurement) -> bool:
-    pairs = (
-        (one.study_uid, other.study_uid),
-        (registration_of(one.frame_of_reference), registration_of(other.frame_of_reference)),
-        (one.study_loid, other.study_loid),
-    )
-    return any(a is not None and a == b for a, b in pairs)

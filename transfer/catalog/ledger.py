@@ -1,6 +1,7 @@
 """The session ledger: what the scanner showed, what came as images, what the archives proved, side by side."""
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from transfer.catalog.copies import former_copies
 from transfer.catalog.database import Database
 from transfer.catalog.dependencies import dependencies_of
 from transfer.catalog.judging import judge
+from transfer.catalog.latest import counts
 from transfer.catalog.notices import in_doubt
 from transfer.standing import RawFacts, Standing, badge, standing_of_images, standing_of_raw
 from transfer.states import CaptureState, DeliveryState
@@ -20,6 +22,10 @@ from transfer.states import CaptureState, DeliveryState
 Row = dict[str, Any]
 _PLACED_WITHIN = timedelta(days=30)
 """Images of a measurement come within hours; what nothing came for in this time is not looked at for ever."""
+
+
+_AT_ONCE = 200
+"""Sessions asked for in one query: a database takes only so many values."""
 
 
 def place(database: Database, *, now: datetime, since: datetime) -> int:
@@ -63,7 +69,9 @@ def sessions(connection: Connection, *, now: datetime, project: str | None = Non
     if project is not None:
         of_project = select(d.study_id).where(d.kind == "dicom", d.project == project)
         query = query.where(s.id.in_(of_project.union(select(t.study_id).where(t.project == project))))
-    return _sessions(connection, connection.execute(query).scalars().all(), now)
+    ids = connection.execute(query).scalars().all()
+    runs = [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]
+    return [row for run in runs for row in _sessions(connection, run, now)]
 
 
 def session(connection: Connection, label: str, *, now: datetime) -> list[Row]:
@@ -113,21 +121,27 @@ def _sessions(connection: Connection, ids: Sequence[int], now: datetime) -> list
     study_of = case((tables.match.c.study_id.is_not(None), tables.match.c.study_id), else_=tables.belonging.c.study_id)
     raw = _raw(connection, study_of.in_(ids), study=study_of, now=now)
     dicom = select(d.study_id, d.destination, d.project, d.session, d.experiment, d.state, d.reason)
-    images = [dict(r) for r in connection.execute(dicom.where(d.kind == "dicom", d.study_id.in_(ids))).mappings()]
+    images = _by_study(connection.execute(dicom.where(d.kind == "dicom", d.study_id.in_(ids))).mappings())
+    files = _by_study(raw)
     received = (
         select(tables.series.c.study_id, func.count(tables.series.c.id.distinct()), func.count(i.id))
         .outerjoin(tables.instance)
         .where(tables.series.c.study_id.in_(ids))
         .group_by(tables.series.c.study_id)
     )
-    counts = {study: (series, instances) for study, series, instances in connection.execute(received)}
+    came = {study: (series, instances) for study, series, instances in connection.execute(received)}
     studies = {r.id: r for r in connection.execute(select(s.id, s.study_uid, s.document).where(s.id.in_(ids)))}
-    return [_session(studies[study], raw, images, counts.get(study, (0, 0))) for study in ids]
+    return [_session(studies[study], files[study], images[study], came.get(study, (0, 0))) for study in ids]
 
 
-def _session(study: Any, raw: list[Row], images: list[Row], received: tuple[int, int]) -> Row:  # noqa: ANN401 -- a row
-    mine = [one for one in raw if one["study_id"] == study.id]
-    sent = [one for one in images if one["study_id"] == study.id]
+def _by_study(rows: Iterable[Any]) -> defaultdict[int, list[Row]]:
+    found = defaultdict(list)
+    for row in rows:
+        found[row["study_id"]].append(dict(row))
+    return found
+
+
+def _session(study: Any, mine: list[Row], sent: list[Row], received: tuple[int, int]) -> Row:  # noqa: ANN401 -- a row
     of_images = standing_of_images([DeliveryState(one["state"]) for one in sent])
     standing, _ = badge([of_images, *(one["standing"] for one in mine)])
     return {
@@ -151,8 +165,6 @@ def _raw(
 ) -> list[Row]:
     """Return raw files with how each stands; ``study`` is the column that tells whose they are."""
     c, f, d = tables.capture.c, tables.source_file.c, tables.delivery.c
-    matches = tables.match.c
-    latest = select(func.max(matches.id)).where(matches.undone_at.is_(None)).group_by(matches.capture_id)
     columns = [c.id, c.state, c.reason, c.held_code, c.failures, c.manifest.is_not(None).label("is_packed"), c.sha256]
     columns += [
         c.stored_bytes,
@@ -168,7 +180,7 @@ def _raw(
     query: Select[Any] = (
         select(*columns, *([study.label("study_id")] if study is not None else []))
         .join(tables.source_file)
-        .outerjoin(tables.match, (tables.match.c.capture_id == c.id) & tables.match.c.id.in_(latest))
+        .outerjoin(tables.match, (tables.match.c.capture_id == c.id) & counts())
         .outerjoin(tables.belonging)
         .outerjoin(tables.alert, in_doubt(c.id))
         .where(*where)
@@ -177,11 +189,13 @@ def _raw(
     rows = [dict(row) for row in connection.execute(query).mappings()]
     sent = select(d.capture_id, d.destination, d.state, d.held_code, d.place, d.verified_at, d.reason)
     ids = [row["id"] for row in rows] if study is not None else []  # without a study nothing was planned
-    deliveries = [dict(row) for row in connection.execute(sent.where(d.capture_id.in_(ids))).mappings()]
+    deliveries = defaultdict(list)
+    for one in connection.execute(sent.where(d.capture_id.in_(ids))).mappings():
+        deliveries[one["capture_id"]].append(dict(one))
     needs, former = dependencies_of(connection, ids), former_copies(connection, ids)
     for row in rows:
         row["former_copies"] = former.get(row["id"], [])
-        row["deliveries"] = [one for one in deliveries if one["capture_id"] == row["id"]]
+        row["deliveries"] = deliveries[row["id"]]
         row["needs"] = needs.get(row["id"], [])
         row["standing"] = standing_of_raw(_facts(row, row["deliveries"]), now=now)
     return rows

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, RowMapping, desc, func, select
 from kspace.errors import NotFound
 from transfer.catalog import tables
 from transfer.catalog.copies import former_copies
+from transfer.catalog.latest import is_image
 from transfer.catalog.outbox_tables import acknowledgement
 
 Row = dict[str, Any]
@@ -19,7 +20,6 @@ def captures(
 ) -> list[Row]:
     """Return captures with what is known of each, the newest first; of one state, or the one of an id."""
     c, f, m = tables.capture.c, tables.source_file.c, tables.measurement.c
-    image = select(m.capture_id, func.max(m.number).label("number")).group_by(m.capture_id).subquery("image")
     query = (
         select(
             c.id,
@@ -36,8 +36,7 @@ def captures(
             m.protocol,
         )
         .join(tables.source_file)
-        .outerjoin(image, image.c.capture_id == c.id)
-        .outerjoin(tables.measurement, (m.capture_id == c.id) & (m.number == image.c.number))
+        .outerjoin(tables.measurement, (m.capture_id == c.id) & is_image())
         .order_by(desc(c.id))
         .limit(limit)
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from dicom.records import Certainty, Decision
 from kspace.errors import BadInput
@@ -12,6 +12,7 @@ from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
 from transfer.catalog.dependencies import beside, lay_beside, wake_needed
 from transfer.catalog.judging import is_rejected, judge
+from transfer.catalog.latest import counts, is_image
 from transfer.catalog.matching import BY_A_PERSON, add_series, movable, move, record_decision, withdraw
 from transfer.catalog.notices import RELAY, clear_alert, raise_alert
 from transfer.states import CaptureState, DeliveryState
@@ -67,17 +68,14 @@ def _judge(database: Database, row: _Joined) -> Decision:
 
 def _joined(connection: Connection, *, now: datetime, after: datetime, until: datetime) -> Sequence[_Joined]:
     c, m, s, n, d = (t.c for t in (tables.capture, tables.match, tables.study, tables.measurement, tables.delivery))
-    counts = select(func.max(m.id)).where(m.undone_at.is_(None)).group_by(m.capture_id)
-    image = select(n.capture_id, func.max(n.number).label("number")).group_by(n.capture_id).subquery()
     held = select(d.capture_id).where(d.kind == "raw", d.state == DeliveryState.HELD, d.held_code == BY_A_PERSON)
     query = (
         select(c.id, c.state, s.study_uid, m.series_uid, m.certainty, n.document)
         .select_from(tables.capture)
         .join(tables.match)
         .join(tables.study, s.id == m.study_id)
-        .join(image, image.c.capture_id == c.id)
-        .join(tables.measurement, and_(n.capture_id == c.id, n.number == image.c.number))
-        .where(m.id.in_(counts), m.actor == RELAY, m.at > now - _LOOKED_AT_FOR)
+        .join(tables.measurement, n.capture_id == c.id)
+        .where(counts(), is_image(), m.actor == RELAY, m.at > now - _LOOKED_AT_FOR)
         .where(c.state.in_([*_IN_SPOOL, CaptureState.RETIRED]), c.id.not_in(held))
         .where(_is_news(after, until))
         .order_by(c.id)
