@@ -12,10 +12,10 @@ from dicom.join import visit_of
 from kspace.records import Audit, Measurement, Part
 from transfer.catalog import documents, tables
 from transfer.catalog.dependencies import set_dependencies, wake_needed
-from transfer.catalog.inventory import look_again
 from transfer.catalog.matching import plan_anew, record_decision
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
 from transfer.catalog.probes import set_body_limit
+from transfer.catalog.twins import stand_back, wake_twins
 from transfer.records import (
     Archived,
     Changed,
@@ -255,6 +255,7 @@ def _(result: Verified, connection: Connection, row: RowMapping, at: datetime) -
     connection.execute(insert(tables.receipt).values(delivery_id=row["id"], document=result.receipt, at=at))
     end_if_delivered(connection, row["capture_id"], at, but_for=row["id"])
     clear_alert(connection, key=f"lost:{row['id']}", at=at)
+    stand_back(connection, row["capture_id"], at)
     return {"verified_at": at, "reason": None, "due_at": at + _NOT_BY_ITSELF}
 
 
@@ -308,19 +309,6 @@ def unend(connection: Connection, capture_id: int, at: datetime) -> None:
             after=CaptureState.PLANNED,
             detail="an archive does not hold it any more",
         )
-
-
-def wake_twins(connection: Connection, capture_id: int, at: datetime) -> None:
-    """Let captures of the same bytes that still lie on a share go on by themselves: the one that held for them lost it.
-
-    SKIPPED with a digest is a twin, for what nobody wants is never read in full.
-    """
-    c, f = tables.capture.c, tables.source_file.c
-    there = select(f.id).where(f.gone_at.is_(None))
-    lost = select(c.sha256).where(c.id == capture_id).scalar_subquery()
-    twins = (c.sha256 == lost) & (c.state == CaptureState.SKIPPED) & c.source_file_id.in_(there)
-    for twin in connection.execute(select(c.id).where(twins)).scalars().all():
-        look_again(connection, twin, why="the capture of the same bytes lost them", at=at)
 
 
 def _audit(audit: Audit) -> Columns:

@@ -19,7 +19,8 @@ from transfer.catalog import tables
 from transfer.catalog.database import Database
 from transfer.catalog.loading import load_capture, load_delivery
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
-from transfer.catalog.saving import save, unend, wake_twins
+from transfer.catalog.saving import save, unend
+from transfer.catalog.twins import recognised, wake_twins
 from transfer.records import Done, Held, Later, Outcome, Record, SendAgain
 from transfer.states import LOST_CODES, STAGE_OF, TRANSITIONS, CaptureState, DeliveryState, Kind
 
@@ -125,6 +126,7 @@ class Store:
             if _state(row) is not claim.record.state:  # re-opened meanwhile by an arrival: the result is about the past
                 self._give_back(connection, table, row, {})
                 return False
+            outcome = recognised(outcome, connection, row)
             is_woken = row["due_at"] != claim.due_at  # what it waits for came while the stage was running
             match outcome:
                 case _ if is_woken and claim.stage == "join":  # judged without what came: at its time once more

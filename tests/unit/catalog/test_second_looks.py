@@ -245,3 +245,30 @@ def test_images_and_raw_data_of_one_study_never_go_to_one_archive_at_the_same_ti
     assert store.claim("delivery") is None
     store.commit(first, Later("not quiet yet", 60.0))
     assert store.claim("delivery").id == 2
+
+
+def test_two_of_the_same_bytes_packed_at_once_are_one_and_its_twin(store, database, clock, list_files):
+    list_files(FILES[0], scanner="prisma")
+    list_files(FILES[0], scanner="skyra")
+    for number in (1, 2):
+        put(database, number, state=CaptureState.SETTLED)
+    first, second = store.claim("capture"), store.claim("capture")
+    store.commit(first, Done(PackedUp(PACKED, b"{}")))
+    store.commit(second, Done(PackedUp(PACKED, b"{}")))
+    assert (row_of(database, 1)["state"], row_of(database, 2)["state"]) == ("packed", "skipped")
+    assert "capture 1, which goes on for both" in row_of(database, 2)["reason"]
+
+
+@pytest.mark.parametrize(("state", "code"), [(CaptureState.RETIRED, "lost"), (CaptureState.PLANNED, "spool_damaged")])
+@pytest.mark.usefixtures("twins")
+def test_what_was_lost_stands_back_once_the_same_bytes_are_proved_anew(store, database, clock, state, code):
+    """Its twin was captured meanwhile: both would lie in one folder, and each would find the other's document there."""
+    put(database, 1, state=state)
+    put_delivery(database, clock.now(), state=DeliveryState.HELD, held_code=code, place="there")
+    put(database, 2, state=CaptureState.PLANNED, manifest=b"{}")
+    put_delivery(database, clock.now(), capture_id=2, place="there")
+    store.commit(store.claim("delivery"), Done(Verified(b"{}")))
+    first = row_of(database, 1)
+    assert (first["state"], row_of(database, 2)["state"]) == ("skipped", "delivered")
+    assert "capture 2, which goes on for both" in first["reason"]
+    assert [(d["state"], d["place"], d["former_places"]) for d in first["deliveries"]] == [("withdrawn", None, None)]
