@@ -13,6 +13,7 @@ from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
 from transfer.catalog.matching import plan_anew
 from transfer.catalog.notices import clear_alert, note
+from transfer.feeds.sweep import free_unwanted
 from transfer.routing import Route, Target, target_to
 from transfer.states import DeliveryState
 
@@ -60,6 +61,20 @@ def assign(  # noqa: PLR0913 -- the facts of the act
             _place(connection, study_id, target, machine=machine, actor=actor, at=at)
         clear_alert(connection, key=f"unrouted:t{study_id}", at=at)
     return target
+
+
+def free(database: Database, study: str, *, reason: str, actor: str, clock: Clock) -> tuple[int, int]:
+    """Free the images of a study (``t3``) that filters left out or archives refused; return their number and bytes.
+
+    Raises:
+        NotFound: there is no such study.
+        BadInput: the study is still on its way somewhere, or nothing of it is to be freed.
+    """
+    study_id = _study_id(study)
+    with database.read() as connection:
+        if connection.execute(select(tables.study.c.id).where(tables.study.c.id == study_id)).first() is None:
+            raise NotFound(f"There is no study {study}; `kspace study` lists those there are.")
+    return free_unwanted(database, study_id, reason=reason, actor=actor, clock=clock)
 
 
 def _study_id(study: str) -> int:

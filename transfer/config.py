@@ -44,6 +44,8 @@ class Relay(_Model):
     """How long a verified capture stays in the spool."""
     keep_images_s: float = Field(default=30 * 86_400.0, ge=0)
     """How long received images stay in the spool after every archive proved that it holds them."""
+    keep_filtered_s: float | None = Field(default=None, ge=0)
+    """How long images that a route's filter leaves out stay after the rest was verified; None: until a person says."""
     release_after_s: float = Field(default=14 * 86_400.0, ge=0)
     """How long a captured file that no project wants stays in the spool."""
     no_series_after_s: float = Field(default=86_400.0, ge=0)

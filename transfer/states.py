@@ -87,10 +87,11 @@ STAGE_OF: Final[dict[tuple[Kind, State], str]] = {
     (Kind.DICOM, _D.SENT): "confirm",
     (Kind.DICOM, _D.WAITING): "confirm",
     (Kind.DICOM, _D.OBSERVING): "observe",
+    (Kind.DICOM, _D.VERIFIED): "confirm",
 }
 """A capture in PLANNED waits for its deliveries: the catalog moves it on in the commit of the last of them, and back
 from DELIVERED if one of them turns out not to be held any more. A VERIFIED delivery is due when its turn comes to be
-proved again (`transfer.feeds.recheck`)."""
+proved again (`transfer.feeds.recheck`; for images `transfer.feeds.sweep`)."""
 
 LOST_CODES: Final[frozenset[str]] = frozenset({"lost", "spool_damaged"})
 """Why a delivery is held whose bytes the relay cannot send any more."""

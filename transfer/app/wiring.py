@@ -256,7 +256,7 @@ class Box:
     def _feeds_of_images(self) -> list[Feed]:
         relay, quiet_s = self.config.relay, self.config.quiet_s
         look = Reconciling(database=self.database, clock=self.clock, routes=self.config.route, quiet_s=quiet_s)
-        kept = {"machine": relay.name, "keep_s": relay.keep_images_s}
+        kept = {"machine": relay.name, "keep_s": relay.keep_images_s, "keep_filtered_s": relay.keep_filtered_s}
         free = _bound(sweep_images, database=self.database, clock=self.clock, **kept)
         return [Feed("reconcile", _SWEEP_S, look), Feed("sweep images", _SWEEP_S, free)]
 

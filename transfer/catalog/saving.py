@@ -242,6 +242,8 @@ def _(result: Archived, connection: Connection, row: RowMapping, at: datetime) -
         clear_alert(connection, key=key, at=at)
     clear_alert(connection, key=f"waiting:{row['id']}", at=at)
     columns = {"experiment": result.experiment, "place": result.place, "verified_at": at, "reason": result.said}
+    if row["state"] == DeliveryState.VERIFIED:
+        columns["since_at"] = row["since_at"]  # proved once more; it has been held there all the time
     if result.imported is not None:
         columns["imported"] = dict(result.imported)
     # What was freed here is not looked for again: what it is called there stays known.

@@ -64,11 +64,19 @@ def _study(connection: Connection, row: RowMapping) -> Row:
         "first_arrival_at": row["first_arrival_at"],
         "last_arrival_at": row["last_arrival_at"],
         "received": sum(one["received"] for one in series),
+        "unwanted": _unwanted(series),
         "short": [one["number"] for one in series if one["short"]],
         "deliveries": deliveries,
         "raw_only": [dict(one) for one in raw_only],
         "series": series,
     }
+
+
+def _unwanted(series: Sequence[Row]) -> Row:
+    """Return what lies here that no archive is to have: left out by a filter, or refused there."""
+    since = [one["unwanted"]["since"] for one in series if one["unwanted"]["images"]]
+    total = {key: sum(one["unwanted"][key] for one in series) for key in ("images", "bytes")}
+    return {**total, "since": min(since, default=None)}
 
 
 def _series_rows(connection: Connection, study_id: int) -> Sequence[RowMapping]:
@@ -102,6 +110,7 @@ def _series(connection: Connection, row: RowMapping, deliveries: list[Row]) -> R
         "other_bytes": len(all_of_it) - len(came),
         "freed": sum(one.freed_at is not None for one in came),
         "bytes": sum(one.size for one in came),
+        "unwanted": _left_here(row["series_uid"], came, deliveries),
         "archived": archived,
         "refused": refused,
         "lacking": lacking,
@@ -110,6 +119,14 @@ def _series(connection: Connection, row: RowMapping, deliveries: list[Row]) -> R
             for name in (one["destination"] for one in deliveries if one["state"] == DeliveryState.VERIFIED)
         },
     }
+
+
+def _left_here(series_uid: str, came: Sequence[Any], deliveries: Sequence[Row]) -> Row:
+    is_settled = all(d["state"] == DeliveryState.VERIFIED or d["held_code"] == "filtered" for d in deliveries)
+    sent = min(((d["imported"] or {}).get(series_uid, 0) for d in deliveries), default=0)
+    left = [one for one in came if one.id > sent and one.freed_at is None] if deliveries and is_settled else []
+    since = min((one.received_at for one in left), default=None)
+    return {"images": len(left), "bytes": sum(one.size for one in left), "since": since}
 
 
 def _archived(series_uid: str, came: Sequence[Any], delivery: Row) -> int:

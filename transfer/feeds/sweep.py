@@ -1,4 +1,4 @@
-"""The one place that deletes: packed files of captures that are retired, released or twins; images long verified."""
+"""The one place that deletes: packed files that are retired, released or twins; images long verified, or unwanted."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -7,11 +7,15 @@ from pathlib import Path
 from sqlalchemy import Connection, RowMapping, func, select, update
 
 from kspace.clock import Clock
+from kspace.errors import BadInput
 from kspace.pack import drop
 from transfer.catalog import tables
 from transfer.catalog.database import Database
 from transfer.catalog.notices import RELAY, note
 from transfer.states import CaptureState, DeliveryState
+
+_FRESH = timedelta(days=7)
+"""An older proof is made anew before images are freed on it."""
 
 
 def sweep(*, spool: Path, database: Database) -> int:
@@ -55,21 +59,51 @@ def _is_receipted(connection: Connection, capture_id: int, *, is_locked: bool) -
     return bool(found) and all(has and now == DeliveryState.VERIFIED for now, has in found)
 
 
-def sweep_images(*, database: Database, clock: Clock, machine: str, keep_s: float) -> int:
-    """Free the spool of images that every archive of their study proved to hold, ``keep_s`` ago, and return how many.
+def sweep_images(
+    *, database: Database, clock: Clock, machine: str, keep_s: float, keep_filtered_s: float | None = None
+) -> int:
+    """Free the spool of images that every archive of their study has held for ``keep_s``, and return how many.
 
-    What no archive was seen to hold stays: images that a filter leaves out, that an archive refused, or that came a
-    second time with other bytes.
+    Right before, the archives are looked at once more: a study whose proof is older than a week is made due for that.
+    What no archive was seen to hold stays: images that an archive refused, that came a second time with other bytes,
+    and, but after ``keep_filtered_s`` where that is given, those that a filter leaves out.
     """
-    before = clock.now() - timedelta(seconds=keep_s)
+    now = clock.now()
     with database.read() as connection:
-        due = _studies(connection, machine, before)
-    return sum(_free(database, study_id, before, clock.now()) for study_id in due)
+        due = _studies(connection, machine, now - timedelta(seconds=keep_s))
+    freed = sum(_free(database, study_id, now - timedelta(seconds=keep_s), now) for study_id in due)
+    if keep_filtered_s is not None:
+        before = now - timedelta(seconds=keep_filtered_s)
+        with database.read() as connection:
+            due = _studies(connection, machine, before)
+        freed += sum(_free_filtered(database, study_id, before, now) for study_id in due)
+    return freed
+
+
+def free_unwanted(database: Database, study_id: int, *, reason: str, actor: str, clock: Clock) -> tuple[int, int]:
+    """Free, on a person's word, what filters or archives did not take of a study, and return number and bytes.
+
+    Raises:
+        BadInput: the study is still on its way somewhere, or there is nothing to free.
+    """
+    with database.write() as connection:
+        deliveries = _deliveries(connection, study_id)
+        if not deliveries or not all(map(_is_settled, deliveries)):
+            raise BadInput(
+                f"Study t{study_id} is not settled everywhere it goes, so it is not certain yet what no archive is to "
+                "have. Nothing was freed. See `kspace study`."
+            )
+        rows = [row for row in _firsts(connection, study_id) if _is_unwanted(row, deliveries)]
+        if not rows:
+            raise BadInput(f"Study t{study_id} has no images here that no archive is to have. Nothing was freed.")
+        why = f"left out by filters or refused by archives; {reason}"
+        _remove(connection, study_id, rows, why=why, actor=actor, now=clock.now())
+    return len(rows), sum(row["size"] for row in rows)
 
 
 def _studies(connection: Connection, machine: str, before: datetime) -> Sequence[int]:
     d, i, s = tables.delivery.c, tables.instance.c, tables.series.c
-    is_open = (d.state != DeliveryState.VERIFIED) | d.verified_at.is_(None) | (d.verified_at > before)
+    is_open = (d.state != DeliveryState.VERIFIED) | d.verified_at.is_(None) | (d.since_at > before)
     still_needed = select(d.study_id).where(d.kind == "dicom", is_open | d.machine.is_distinct_from(machine))
     verified = select(d.study_id).where(d.kind == "dicom", d.study_id.not_in(still_needed)).distinct()
     kept = select(s.study_id).join(tables.instance).where(i.freed_at.is_(None), s.study_id.in_(verified)).distinct()
@@ -78,29 +112,56 @@ def _studies(connection: Connection, machine: str, before: datetime) -> Sequence
 
 def _free(database: Database, study_id: int, before: datetime, now: datetime) -> int:
     """Remove the files within the transaction that says so: an image that is sent anew meanwhile comes after it."""
-    d, i = tables.delivery.c, tables.instance.c
     with database.write() as connection:
-        of_study = select(tables.delivery).where(d.kind == "dicom", d.study_id == study_id).with_for_update()
-        deliveries = connection.execute(of_study).mappings().all()
-        if any(one["state"] != DeliveryState.VERIFIED or one["verified_at"] > before for one in deliveries):
-            return 0  # more came since
+        deliveries = _deliveries(connection, study_id)
+        if _came_since(deliveries, before):
+            return 0
         proved = [row for row in _firsts(connection, study_id) if all(_is_proved(row, one) for one in deliveries)]
-        for row in proved:
-            Path(row["path"]).unlink(missing_ok=True)
-        ids = [row["id"] for row in proved]
-        connection.execute(update(tables.instance).where(i.id.in_(ids)).values(freed_at=now))
-        if proved:
-            held = ", ".join(f"{one['destination']} since {one['verified_at']:%Y-%m-%d}" for one in deliveries)
-            note(
-                connection,
-                at=now,
-                actor=RELAY,
-                subject="study",
-                subject_id=study_id,
-                verb="study.freed",
-                detail=f"{len(proved)} images, {sum(r['size'] for r in proved):,} bytes; verified in {held}",
-            )
+        if not proved or _must_look_again(connection, deliveries, now):
+            return 0
+        held = ", ".join(f"{one['destination']} since {one['since_at']:%Y-%m-%d}" for one in deliveries)
+        _remove(connection, study_id, proved, why=f"verified in {held}", actor=RELAY, now=now)
     return len(proved)
+
+
+def _free_filtered(database: Database, study_id: int, before: datetime, now: datetime) -> int:
+    with database.write() as connection:
+        deliveries = _deliveries(connection, study_id)
+        if _came_since(deliveries, before):
+            return 0
+        rows = [row for row in _firsts(connection, study_id) if _is_filtered(row, deliveries)]
+        if rows:
+            _remove(connection, study_id, rows, why="left out by filters, after keep_filtered_s", actor=RELAY, now=now)
+    return len(rows)
+
+
+def _came_since(deliveries: Sequence[RowMapping], before: datetime) -> bool:
+    return any(one["state"] != DeliveryState.VERIFIED or one["since_at"] > before for one in deliveries)
+
+
+def _must_look_again(connection: Connection, deliveries: Sequence[RowMapping], now: datetime) -> bool:
+    """Make the deliveries whose proof is old due for another; what the archive lost meanwhile is sent again."""
+    d, old = tables.delivery.c, [one["id"] for one in deliveries if one["verified_at"] < now - _FRESH]
+    waits = d.id.in_(old) & (d.due_at > now) & d.lease_token.is_(None)
+    connection.execute(update(tables.delivery).where(waits).values(due_at=now))
+    return bool(old)
+
+
+def _remove(  # noqa: PLR0913 -- the facts of the act
+    connection: Connection, study_id: int, rows: Sequence[RowMapping], *, why: str, actor: str, now: datetime
+) -> None:
+    for row in rows:
+        Path(row["path"]).unlink(missing_ok=True)
+    i = tables.instance.c
+    connection.execute(update(tables.instance).where(i.id.in_([row["id"] for row in rows])).values(freed_at=now))
+    detail = f"{len(rows)} images, {sum(row['size'] for row in rows):,} bytes; {why}"
+    note(connection, at=now, actor=actor, subject="study", subject_id=study_id, verb="study.freed", detail=detail)
+
+
+def _deliveries(connection: Connection, study_id: int) -> Sequence[RowMapping]:
+    d = tables.delivery.c
+    of_study = select(tables.delivery).where(d.kind == "dicom", d.study_id == study_id).with_for_update()
+    return connection.execute(of_study).mappings().all()
 
 
 def _firsts(connection: Connection, study_id: int) -> Sequence[RowMapping]:
@@ -111,8 +172,28 @@ def _firsts(connection: Connection, study_id: int) -> Sequence[RowMapping]:
     return connection.execute(query.where(i.id.in_(first), i.freed_at.is_(None))).mappings().all()
 
 
+def _is_settled(delivery: RowMapping) -> bool:
+    return bool(delivery["state"] == DeliveryState.VERIFIED or delivery["held_code"] == "filtered")
+
+
+def _is_sent(row: RowMapping, delivery: RowMapping) -> bool:
+    return bool(row["id"] <= (delivery["imported"] or {}).get(row["series_uid"], 0))
+
+
 def _is_proved(row: RowMapping, delivery: RowMapping) -> bool:
     """Whether the archive was seen to hold it."""
-    is_sent = row["id"] <= (delivery["imported"] or {}).get(row["series_uid"], 0)
-    is_sent = is_sent and row["id"] not in (delivery["lacking"] or ())
-    return bool(is_sent and row["received_at"] <= delivery["verified_at"])
+    if delivery["verified_at"] is None or row["id"] in (delivery["lacking"] or ()):
+        return False
+    return _is_sent(row, delivery) and bool(row["received_at"] <= delivery["verified_at"])
+
+
+def _is_unwanted(row: RowMapping, deliveries: Sequence[RowMapping]) -> bool:
+    """Whether some archive is not to have it, by a filter on this side or on its own; the others are proved to."""
+    return all(_is_proved(row, one) or not _is_sent(row, one) for one in deliveries) and not all(
+        _is_sent(row, one) for one in deliveries
+    )
+
+
+def _is_filtered(row: RowMapping, deliveries: Sequence[RowMapping]) -> bool:
+    is_refused = any(row["id"] <= (one["refused"] or {}).get(row["series_uid"], 0) for one in deliveries)
+    return _is_unwanted(row, deliveries) and not is_refused

@@ -1,4 +1,4 @@
-"""SENT, WAITING -> VERIFIED, DICOM: every image read back from the archive shows the pixels that were received."""
+"""SENT, WAITING -> VERIFIED, and that once more, DICOM: every image read back shows the pixels that were received."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -25,6 +25,7 @@ from transfer.states import DeliveryState
 
 _LOOK_AGAIN_S = 5.0
 _ASK_PEOPLE_S = 60.0
+_A_DAY_S = 86_400.0
 _GAP_S = 600.0
 """Between leaving the prearchive and being found in the archive a session is nowhere for a while."""
 
@@ -46,26 +47,32 @@ def confirm(  # noqa: PLR0913 -- the ports
     try:
         found = sort_out(delivery, routes)
     except Astray as error:
-        return Done(SendAgain(str(error)))  # `forward` says what is to be done
+        if delivery.state is not DeliveryState.VERIFIED:
+            return Done(SendAgain(str(error)))  # `forward` says what is to be done
+        return Later(f"Not looked at again, and kept here: {error}", _A_DAY_S)
     if found.unsent:
         return Done(SendAgain("There are images of this study that were not sent yet."))
     there = archive.follow(delivery.place or "", labels_of(delivery))
     if there.stand is not Stand.ARCHIVED:
         return _elsewhere(delivery, there, clock)
     proof = prove(found.sent, archive.images(there.experiment, scratch=spool), progress=progress)
+    return _compared(delivery, found, proof, there.experiment)
+
+
+def _compared(delivery: DicomDelivery, found: Sorting, proof: Proof, experiment: str) -> Outcome:
     if not delivery.as_is and (altered := _news(proof.altered, delivery)):
         return Held(
-            f"The archive's session {there.experiment} shows other pixels for {_count(altered)} than were received: a "
+            f"The archive's session {experiment} shows other pixels for {_count(altered)} than were received: a "
             f"script there may change them. What was received is safe in the spool; see the session, then retry, "
             f"{_AS_IS.format(id=delivery.id)}",
             "pixels",
         )
     missing = [one for one in _news(proof.missing, delivery) if not (delivery.as_is and _was_doubted(one, delivery))]
     if missing:
-        return _lacking(delivery, missing, there.experiment)
-    place = f"/data/experiments/{there.experiment}"
+        return _lacking(delivery, missing, experiment)
+    place = f"/data/experiments/{experiment}"
     lacking = frozenset(one.id for one in (*proof.missing, *proof.altered))
-    return Done(Archived(there.experiment, place, _summary(found, proof), proof.aliases, lacking=lacking))
+    return Done(Archived(experiment, place, _summary(found, proof), proof.aliases, lacking=lacking))
 
 
 _AS_IS = "or take it without them with `kspace retry d{id} --as-is`: the raw data follow, and they are kept here."

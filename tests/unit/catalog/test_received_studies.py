@@ -1,5 +1,7 @@
 """Studies in the catalog, on both databases: what is short, what no route fits, who assigned it, what may be freed."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import select, update
 
@@ -59,6 +61,7 @@ def look(database, clock):
 def verified(database, clock, marks):
     """Let the archive have proved what the marks say."""
     values = {"state": DeliveryState.VERIFIED, "verified_at": clock.now(), "imported": marks, "experiment": "E1"}
+    values |= {"since_at": clock.now(), "due_at": clock.now() + timedelta(days=36_500)}
     with database.write() as connection:
         connection.execute(update(tables.delivery).values(values))
 
@@ -121,6 +124,10 @@ def test_only_what_was_proved_is_freed_and_only_after_its_time(database, receive
     assert sweep_images(**sweep) == 0
     clock.sleep(2 * _DAY_S)
     assert sweep_images(**sweep | {"machine": "box-2"}) == 0
+    assert sweep_images(**sweep) == 0
+    with database.write() as connection:  # as the engine does, now that it is due
+        assert connection.execute(select(tables.delivery.c.due_at)).scalar() == clock.now()
+        connection.execute(update(tables.delivery).values(verified_at=clock.now()))
     assert sweep_images(**sweep) == 5
     assert [path.name for path in tmp_path.glob("1-*")] == ["1-2-3"]
     with database.read() as connection:
@@ -138,6 +145,6 @@ def test_one_archive_that_has_not_proved_it_keeps_it_here(database, receive, clo
     clock.sleep(90 * _DAY_S)
     assert sweep_images(database=database, clock=clock, machine="box-1", keep_s=0) == 0
     with database.write() as connection:
-        connection.execute(update(tables.delivery).values(state=DeliveryState.VERIFIED))
+        connection.execute(update(tables.delivery).values(state=DeliveryState.VERIFIED, verified_at=clock.now()))
         connection.execute(update(tables.delivery).where(tables.delivery.c.id == 2).values(imported={"1.1.1": 1}))
     assert sweep_images(database=database, clock=clock, machine="box-1", keep_s=0) == 1

@@ -12,6 +12,7 @@ from transfer.app.cli import (
     bench,
     check,
     demo,
+    free,
     hold,
     host,
     inspect,
@@ -50,6 +51,7 @@ app.command("sessions")(sessions.sessions)
 app.command("session")(sessions.session)
 app.command("study")(study.study)
 app.command("assign")(assign.assign)
+app.command("free")(free.free_images)
 app.command("route")(route.route)
 app.command("review")(link.review)
 app.command("link")(link.link)

@@ -1,5 +1,6 @@
 """`kspace study`: what was received, series by series, and what of it an archive was seen to hold."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -32,19 +33,21 @@ def study(
     box = open_box(config)
     with box.database.read() as connection:
         found = studies.study(connection, name) if name else studies.studies(connection, limit=limit)
+    now = box.clock.now()
     box.close()
     if as_json:
         print_json(found)
     elif isinstance(found, list):
-        _list(found)
+        _list(found, now=now)
     else:
-        _show(found)
+        _show(found, now=now)
 
 
-def _list(found: list[Row]) -> None:
-    table = Table("Study", "Date", "Series", "Images", "Short", "Goes to", "State", "Why", box=SIMPLE_HEAD)
+def _list(found: list[Row], *, now: datetime) -> None:
+    table = Table("Study", "Date", "Series", "Images", "Short", "Unwanted", "Goes to", "State", "Why", box=SIMPLE_HEAD)
     for one in found:
-        told = (one["study"], one["date"] or "", len(one["series"]), one["received"], len(one["short"]))
+        what = (one["study"], one["date"] or "", len(one["series"]), one["received"])
+        told = (*what, len(one["short"]), _size(one["unwanted"], now))
         for number, sent in enumerate(one["deliveries"] or [None]):
             where = (_where(sent), sent["state"], sent["reason"] or "") if sent else _without(one)
             table.add_row(*(str(cell) if number == 0 else "" for cell in told), *map(Text, where))
@@ -59,7 +62,7 @@ def _without(one: Row) -> tuple[str, str, str]:
     return (names, "raw only", "This destination takes raw data alone.") if names else _NOWHERE
 
 
-def _show(one: Row) -> None:
+def _show(one: Row, *, now: datetime) -> None:
     said = f"study {one['study']} of {one['date'] or 'no date'}, sent to {one['called_ae']} by {one['calling_ae']}"
     _say(f"{said}; first image {one['first_arrival_at']:%Y-%m-%d %H:%M:%S}, last {one['last_arrival_at']:%H:%M:%S}")
     for sent in one["deliveries"]:
@@ -72,6 +75,9 @@ def _show(one: Row) -> None:
         _say(f"raw data alone to {alone['destination']}/{alone['project']}")
     if not one["deliveries"] and not one["raw_only"]:
         _say(": ".join(_NOWHERE[1:]))
+    if one["unwanted"]["images"]:
+        left = f"{one['unwanted']['images']} images that no archive is to have lie here: {_size(one['unwanted'], now)}"
+        _say(f"{left}. `kspace free {one['study']} --reason WHY` deletes them.")
     table = Table("Series", "Protocol", "Expected", "Came", "Archived", "Note", box=SIMPLE_HEAD)
     for series in one["series"]:
         table.add_row(
@@ -106,8 +112,12 @@ def _notes(series: Row) -> list[str]:
         f"{n} left out on the way to {name} by its route's filters" for name, n in series["filtered"].items() if n
     ]
     notes += [f"{series['other_bytes']} came twice with other bytes"] if series["other_bytes"] else []
-    notes += [f"{series['freed']} freed here after the proof"] if series["freed"] else []
+    notes += [f"{series['freed']} freed here"] if series["freed"] else []
     return notes
+
+
+def _size(unwanted: Row, now: datetime) -> str:
+    return f"{unwanted['bytes'] / 1e9:.2f} GB, {(now - unwanted['since']).days} d" if unwanted["images"] else ""
 
 
 def _where(sent: Row) -> str:
