@@ -1,13 +1,14 @@
 """Chunk, packed file, journal, manifest: how a capture lies on disk. Byte format: docs/design/container.md.
 
 The packed file is the stored chunks back to back. Beside it, until the capture is retired, lies a journal: a
-JSON line that says of which file, then one a chunk. Whether the pair is finished is the catalog's to say; here every
-chunk proves itself, so that after a crash the good ones are kept and the rest is cut off.
+JSON line that says of which file, then one a chunk, and at the end one of the parts it was cut into. Whether the pair
+is finished is the catalog's to say; here every chunk proves itself, so that after a crash the good ones are kept and
+the rest is cut off.
 """
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -15,25 +16,29 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from kspace.chunks import Coders, Encoded, decoded
+from kspace.cutting import Cutter
 from kspace.errors import SpoolError
 from kspace.paths import sync_folder
-from kspace.records import Chunk
+from kspace.records import Chunk, Part
 
 
 class PackedFile:
     """A packed file being written, or read again after a crash. Use as a context manager; one writer at a time.
 
-    ``of`` names the very file it is packed from: chunks of another one are never gone on from.
+    ``of`` names the very file it is packed from: chunks of another one are never gone on from. ``cuts`` are the sizes
+    of parts, bytes, that it will be sent in: their digests are taken while the bytes are at hand.
 
     Raises:
         SpoolError: the disk refuses, at whatever step.
     """
 
-    def __init__(self, path: Path, *, of: str = "") -> None:
+    def __init__(self, path: Path, *, of: str = "", cuts: Collection[int] = ()) -> None:
         self.path = path
         self._head = json.dumps({"of": of}).encode() + b"\n"
         self._journal_path = journal_of(path)
         self._coders = Coders()
+        self._cuts = cuts
+        self._cutters = [Cutter(part_bytes) for part_bytes in cuts]
         self.chunks: list[Chunk] = []
 
     def __enter__(self) -> Self:
@@ -62,7 +67,7 @@ class PackedFile:
 
     def replay(self) -> Iterator[bytes | bytearray]:
         """Yield the source bytes of every chunk that proves itself, then cut off whatever follows the last of them."""
-        self.chunks = []
+        self.chunks, self._cutters = [], [Cutter(part_bytes) for part_bytes in self._cuts]
         for chunk in self._journalled():
             with _disk():
                 self._data.seek(chunk.offset)
@@ -71,7 +76,7 @@ class PackedFile:
                 raw = decoded(chunk, stored, self._coders)
             except SpoolError:
                 break  # written when the power went: this chunk and all behind it come from the source again
-            self.chunks.append(chunk)
+            self._count(chunk, stored)
             yield raw
         self._cut_off()
 
@@ -94,8 +99,15 @@ class PackedFile:
             self._data.flush()
             self._journal.write(json.dumps(asdict(chunk)).encode() + b"\n")
             self._journal.flush()
-        self.chunks.append(chunk)
+        self._count(chunk, encoded.stored)
         return chunk
+
+    def finish(self) -> None:
+        """Note the parts behind the chunks, and return once all is on the disk."""
+        cuts = {cutter.part_bytes: [asdict(part) for part in cutter.parts()] for cutter in self._cutters}
+        with _disk():
+            self._journal.write(json.dumps({"cuts": cuts}).encode() + b"\n")
+        self.sync()
 
     def sync(self) -> None:
         """Return once data, journal and their folder are on the disk."""
@@ -104,6 +116,11 @@ class PackedFile:
                 handle.flush()
                 os.fsync(handle.fileno())
             sync_folder(self.path.parent)
+
+    def _count(self, chunk: Chunk, stored: bytes) -> None:
+        self.chunks.append(chunk)
+        for cutter in self._cutters:
+            cutter.add(chunk, stored)
 
     def _journalled(self) -> Iterator[Chunk]:
         with _disk():
@@ -134,6 +151,22 @@ class PackedFile:
 def journal_of(packed: Path) -> Path:
     """Return where the journal of a packed file lies."""
     return packed.with_suffix(".journal")
+
+
+def noted_parts(packed: Path, chunks: Sequence[Chunk], *, part_bytes: int) -> tuple[Part, ...] | None:
+    """Return the parts that were digested when exactly these chunks were packed, if they were and still lie there.
+
+    What lies there is not read: whoever sends it sees by the digests whether it still is what was packed.
+    """
+    try:
+        _, *lines, last = journal_of(packed).read_bytes().splitlines()
+        noted = json.loads(last)["cuts"][str(part_bytes)]
+        if [json.loads(line) for line in lines] != [asdict(chunk) for chunk in chunks]:
+            return None
+        parts = tuple(Part(**part) for part in noted)
+        return parts if packed.stat().st_size == sum(part.size for part in parts) else None
+    except (OSError, ValueError, TypeError, LookupError):
+        return None
 
 
 def cut(chunks: Iterable[Chunk], *, part_bytes: int) -> list[list[Chunk]]:

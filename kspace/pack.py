@@ -1,6 +1,6 @@
 """The one full read of a source file: digest, walk, encode, compare and spool in the same pass."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,12 +29,14 @@ def pack(  # noqa: PLR0913 -- the pass is one verb with one option
     codec: str = "auto",
     chunk_bytes: int = MAX_CHUNK_BYTES,
     of: str = "",
+    cuts: Collection[int] = (),
     progress: Callable[[int], None] = lambda _: None,
 ) -> Packed:
     """Pack a file of ``size`` bytes into ``target``, going on where an earlier life stopped.
 
     After a crash the digest and the walk are rebuilt by decoding the spooled chunks; the source is read from there on
     only. ``codec`` is a name or "auto". ``of`` tells this file from any other that was ever packed to ``target``.
+    ``cuts`` are the sizes of the parts it will be sent in (`PackedFile`).
     ``progress`` is told the number of source bytes that are safe in the spool.
 
     Raises:
@@ -43,13 +45,13 @@ def pack(  # noqa: PLR0913 -- the pass is one verb with one option
         SpoolError: the disk refuses, or a codec failed its comparison.
     """
     digest, walker = sha256(), Walker(size)
-    with PackedFile(target, of=of) as packed:
+    with PackedFile(target, of=of, cuts=cuts) as packed:
         for raw in packed.replay():
             digest.update(raw)
             walker.feed(raw)
         with Encoding(packed, codec=codec, buffer_bytes=chunk_bytes, progress=progress) as encoding:
             _read(reader, start=packed.raw_bytes, size=size, digest=digest, walker=walker, encoding=encoding)
-        packed.sync()
+        packed.finish()
         return Packed(
             sha256=digest.hexdigest(),
             size=size,

@@ -89,6 +89,7 @@ def _of_captures(
             spool=spool,
             codec=relay.codec,
             chunk_bytes=relay.chunk_bytes,
+            cuts={largest(d["name"]) for d in config.destination},
             twin_of=partial(find_twin, database),
             progress=progress,
         ),

@@ -1,6 +1,6 @@
 """SETTLED -> PACKED: the one full read of the file, into the spool."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from kspace import pack as kspace_pack
@@ -17,6 +17,7 @@ def pack(  # noqa: PLR0913 -- the ports
     spool: Path,
     codec: str,
     chunk_bytes: int,
+    cuts: Collection[int],
     twin_of: Callable[[str, int], int | None],
     progress: Callable[[], None],
 ) -> Outcome:
@@ -39,6 +40,7 @@ def pack(  # noqa: PLR0913 -- the ports
                 target=target,
                 codec=codec,
                 chunk_bytes=chunk_bytes,
+                cuts=cuts,
                 of=f"{capture.file.size} bytes of {capture.file.mtime_ns}",
                 progress=lambda _bytes: progress(),
             )

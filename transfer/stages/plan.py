@@ -27,10 +27,8 @@ def plan(  # noqa: PLR0913 -- the ports and what the plan depends on
 ) -> Outcome:
     """Decide the second selection step for every project the study goes to, and cut the parts.
 
-    The packed file is read once here: each chunk against its digest, so that what leaves is what was packed.
-
     Raises:
-        SpoolError: the disk does not give the packed file.
+        SpoolError: the disk does not give the packed file, where it has to be read to be cut.
     """
     if capture.match is None or capture.manifest is None:
         raise AssertionError("a MATCHED capture has a match and a manifest")

@@ -170,7 +170,7 @@ def test_after_damage_the_good_chunks_stay_and_the_manifest_is_the_same(raw, rea
     assert all(offset >= good for offset, _ in source.reads)
     assert _manifest(again) == _manifest(packed)
     assert target.read_bytes() == before
-    assert len(journal_of(target).read_bytes().splitlines()) == 1 + len(packed.chunks)
+    assert len(journal_of(target).read_bytes().splitlines()) == 2 + len(packed.chunks)
 
 
 def test_packing_a_finished_file_again_reads_nothing(raw, reader, target, packed):

@@ -102,6 +102,7 @@ def packed(capture, share, tmp_path, twin=None):
         spool=tmp_path,
         codec="auto",
         chunk_bytes=16_384,
+        cuts={100_000},
         twin_of=lambda *_: twin,
         progress=lambda: None,
     )
