@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -64,6 +65,9 @@ class _Closed(KspaceError):
 class Engine:
     """Runs the stages until it is told to stop. Killing it at any moment costs nothing but the work in hand."""
 
+    ran: dict[str, datetime]
+    """When each feed last ended without an error."""
+
     def __init__(  # noqa: PLR0913 -- the ports
         self,
         store: Store,
@@ -86,6 +90,7 @@ class Engine:
         self._claims: dict[str, Claim] = {}
         self._threads: list[threading.Thread] = []
         self._beat_at = clock.monotonic()
+        self.ran = {}
 
     def start(self) -> None:
         """Free the leases of an earlier life and begin."""
@@ -176,6 +181,7 @@ class Engine:
 
     def _feed(self, feed: Feed) -> float:
         feed.run()
+        self.ran[feed.name] = self._clock.now()
         return feed.every_s
 
     def _keep_leases(self) -> float:

@@ -18,6 +18,7 @@ from transfer.app.cli import (
     inspect,
     join_report,
     link,
+    metrics,
     prefer,
     receipt,
     restore,
@@ -46,6 +47,7 @@ app.command("engine")(serve.engine)
 app.command("listen")(serve.listen)
 app.command("status")(status.status)
 app.add_typer(alerts.app, name="alerts")
+app.command("metrics")(metrics.metrics)
 app.command("show")(show.show)
 app.command("sessions")(sessions.sessions)
 app.command("session")(sessions.session)

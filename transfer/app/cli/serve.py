@@ -6,6 +6,7 @@ import threading
 import typer
 
 from transfer.app.cli.options import DEFAULT_CONFIG, ConfigPath, open_box
+from transfer.app.metrics import Collector, MetricsServer
 from transfer.app.notify import Notifier
 
 
@@ -41,6 +42,9 @@ def _run(config: ConfigPath, *, with_engine: bool, with_listener: bool) -> None:
         signal.signal(number, lambda *_: ended.set())
     engines = [box.engine()] if with_engine else []
     running = [*(box.listeners() if with_listener else ()), *engines]
+    if box.config.relay.metrics is not None and with_engine:
+        collector = Collector(box, ran=engines[0].ran)
+        running.append(MetricsServer(box.config.relay.metrics, collector, monotonic=box.clock.monotonic))
     for part in running:
         part.start()
     notifier = Notifier()
