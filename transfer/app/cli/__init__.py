@@ -28,6 +28,7 @@ from transfer.app.cli import (
     serve,
     sessions,
     show,
+    size,
     status,
     study,
     verify,
@@ -70,6 +71,7 @@ app.command("verify")(verify.verify)
 app.command("check")(check.check)
 app.command("bench")(bench.bench)
 app.add_typer(host.host, name="host")
+app.command("size")(size.size)
 app.command("sandbox")(sandbox.sandbox)
 
 
