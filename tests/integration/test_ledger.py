@@ -23,9 +23,9 @@ def test_sessions_lists_the_session_by_its_worst(config):
     (one,) = json.loads(run("sessions", "-c", config, "--json"))["sessions"]
     assert one["badge"] == "needs a person"
     assert one["images"] == "complete"
-    assert one["counts"]["complete"] == 3
+    assert one["counts"]["complete"] == 4
     assert one["counts"]["at risk"] == 1
-    assert one["counts"]["needs a person"] == 1
+    assert one["counts"]["needs a person"] == 2
     assert one["counts"]["not wanted"] == 1
 
 
@@ -41,6 +41,8 @@ def test_a_session_shows_every_measurement_and_every_series_side_by_side(config)
         "imageless.dat": "on its way",
         "needs two.dat": "at risk",
         "adjustment.dat": "complete",
+        "moved.dat": "complete",
+        "person.dat": "needs a person",
     }
     assert {path: m["series"] for path, m in raw.items() if m["series"]} == {
         "good.dat": 1,
@@ -48,11 +50,14 @@ def test_a_session_shows_every_measurement_and_every_series_side_by_side(config)
         "named.dat": 4,
         "needs two.dat": 9,
         "adjustment.dat": 9,
+        "moved.dat": 6,
     }
     assert all(d["verified_at"] for d in raw["good.dat"]["deliveries"])
     assert {s["number"] for s in one["series"]} >= {1, 2, 3, 4, 6, 8, 9}
     rows = list(csv.DictReader(io.StringIO(run("session", label, "-c", config, "--csv"))))
-    assert len(rows) == 7 + len([s for s in one["series"] if s["number"] not in {1, 2, 4, 9}])
+    assert len(rows) == 9 + len([s for s in one["series"] if s["number"] not in {1, 2, 4, 6, 9}])
+    assert {path for path, m in raw.items() if m["time_left"]} == {"unwanted.dat"}
+    assert [row["time left"] for row in rows if row["time left"]] == ["unknown"]
     needs = {row["MID"]: row["needs"] for row in rows if row["MID"]}
     adjustment = raw["adjustment.dat"]["id"]
     assert needs["9"] == f"MID 10 ({adjustment}), MID 31 not seen"
@@ -60,6 +65,7 @@ def test_a_session_shows_every_measurement_and_every_series_side_by_side(config)
     shown = run("session", label, "-c", config)
     assert "Its reconstruction needs MID 31 (not seen)." in shown
     assert "1 image, no raw file joined" in shown
+    assert "A person holds it: is it of the study at all?" in shown
 
 
 def test_an_adjustment_lies_at_the_scan_of_what_needs_it(config):
@@ -70,15 +76,35 @@ def test_an_adjustment_lies_at_the_scan_of_what_needs_it(config):
     assert places[0].endswith("/scans/9/resources/KSPACE")
 
 
+def test_what_was_moved_names_its_old_copy_and_the_new_place_holds_it(config):
+    (one,) = json.loads(run("session", label_of(config), "-c", config, "--json"))
+    (moved,) = [m for m in one["measurements"] if m["path"] == "moved.dat"]
+    (copy,) = moved["former_copies"]
+    assert (copy["place"].endswith("/scans/11/resources/KSPACE"), copy["is_watched"]) == (True, False)
+    assert [d["place"].split("/scans/")[1] for d in moved["deliveries"] if d["verified_at"]] == ["6/resources/KSPACE"]
+    shown = run("session", label_of(config), "-c", config)
+    assert f"old copy at {copy['place']}, no longer watched; its owner may remove it" in shown
+
+
+def test_review_shows_what_waits_for_a_scan_also_where_the_header_cannot_be_read(config):
+    told = {one["path"]: one for one in json.loads(run("review", "-c", config, "--json"))}
+    assert set(told) == {"imageless.dat", "stranger.dat", "unreadable.dat"}
+    assert (told["unreadable.dat"]["mid"], told["unreadable.dat"]["candidates"]) == (None, [])
+    shown = run("review", "-c", config)
+    assert "unreadable.dat, scanner" in shown
+    assert "header could not be read" in shown
+
+
 def test_a_raw_file_without_any_session_is_counted_beside_them(config):
     told = json.loads(run("sessions", "-c", config, "--json"))["without a session"]
     assert {raw["path"]: raw["standing"] for raw in told["raw"]} == {
         "stranger.dat": "on its way",
+        "unreadable.dat": "on its way",
         "vanished.dat": "lost",  # before its header was read
     }
     assert told["badge"] == "lost"
-    assert "2 raw files have no session yet: 1 lost, 1 on its way." in run("sessions", "-c", config)
-    assert re.search(r"1 of them lie in the spool, 0\.00\d GB, the oldest since 20", run("sessions", "-c", config))
+    assert "3 raw files have no session yet: 1 lost, 2 on its way." in run("sessions", "-c", config)
+    assert re.search(r"2 of them lie in the spool, 0\.00\d GB, the oldest since 20", run("sessions", "-c", config))
 
 
 def test_an_unknown_session_is_one_sentence(config):
@@ -90,9 +116,9 @@ def test_an_unknown_session_is_one_sentence(config):
 def test_the_join_report_tells_which_keys_agreed_on_which_software(config):
     (one,) = json.loads(run("join-report", "-c", config, "--json"))
     assert (one["model"], one["software"]) == ("MAGNETOM Cima.X", "syngo MR XA61")
-    assert one["files"] == {"certain": 4, "beside": 1, "study only": 1, "unmatched": 1}
+    assert one["files"] == {"certain": 4, "beside": 1, "by hand": 1, "study only": 1, "unmatched": 1}
     assert one["clues"]["tick"] == {"supports": 4}, "the adjustment's time is not that of its scan"
     assert one["clues"]["lprotid"]["supports"] == 4
     shown = run("join-report", "-c", config)
-    assert "MAGNETOM Cima.X, syngo MR XA61: 1 beside, 4 certain" in shown
+    assert "MAGNETOM Cima.X, syngo MR XA61: 1 beside, 1 by hand, 4 certain" in shown
     assert "could not tell" in shown

@@ -1,6 +1,7 @@
 """A person says which scan a raw file is of: before it is delivered, after it, and back again; nothing is lost."""
 
 import json
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -12,9 +13,12 @@ from typer.testing import CliRunner
 from dicom.synthetic import SyntheticSeries, write_session
 from tests.integration.relay import Relay, Running, free_port, make, measurement, send_until_taken, wait_until
 from transfer.app.cli import app
+from transfer.catalog.ledger import place
+from transfer.catalog.rejoining import rejoin
 from transfer.sandbox import Sandbox, SandboxSettings
 
 _KEPT_S = 3600
+_LONG_AGO = datetime(1970, 1, 2, tzinfo=UTC)
 
 
 def _run(*arguments: object, code: int = 0) -> str:
@@ -175,6 +179,62 @@ def test_a_session_that_got_another_label_is_still_the_same(tmp_path, relay):
         experiments = {str(place).split("/")[3] for _, place, _ in _raw(running)}
         assert len(experiments) == 1
         assert json.loads(_run("session", image["experiment"], "-c", config, "--json"))
+
+
+def _reconstructed_later(folder: Path, number: int) -> list[Path]:
+    """Write another series of measurement 1, as a retro-reconstruction makes it."""
+    of = measurement(1)
+    middle = of.first_tick + of.readouts // 2 * of.tick_step
+    told = {"baseline": "XA", "serial": of.serial, "lprotid": of.lprotid, "ticks": (middle,)}
+    told |= {"frame_of_reference": of.frame_of_reference, "study_uid": of.study_uid, "patient_id": "PRACTICE-XA-1"}
+    return list(write_session(folder / "images" / "later", SyntheticSeries(**told, number=number, protocol="gre_1_R")))
+
+
+def test_a_reconstruction_made_later_and_a_second_export_are_the_same_scan(tmp_path, relay):
+    config, raw = relay.write(), make(tmp_path / "scanner" / "good.dat", measurement(1))
+    with relay.running() as running:
+        send_until_taken(raw.images, relay.port, within_s=30)
+        wait_until(lambda: _delivered(running, "good.dat"), within_s=60, told=running.captures)
+        send_until_taken(_reconstructed_later(tmp_path, 101), relay.port, within_s=30)
+        (tmp_path / "scanner" / "same bytes.dat").write_bytes(raw.path.read_bytes())
+        make(tmp_path / "scanner" / "exported anew.dat", measurement(1, seed=99))
+        wait_until(lambda: _delivered(running, "exported anew.dat"), within_s=60, told=running.captures)
+        wait_until(lambda: _state_of(running, "same bytes.dat") == "skipped", within_s=30)
+        images = partial(running.deliveries, kind="dicom", to="central")
+        wait_until(lambda: [d["state"] for d in images()] == ["verified"], within_s=40, told=images)
+        now = running.box.clock.now()
+        rejoin(running.box.database, now=now, grown_since=_LONG_AGO, quiet_s=0.0)
+        place(running.box.database, now=now, since=_LONG_AGO)
+        (shown,) = json.loads(_run("session", _label(running, 1), "-c", config, "--json"))
+        by_path = {one["path"]: one for one in shown["measurements"]}
+        (first,), (second,) = (by_path[name]["deliveries"] for name in ("good.dat", "exported anew.dat"))
+        assert (first["state"], second["state"], first["place"]) == ("verified", "verified", second["place"])
+        assert by_path["good.dat"]["sha256"] != by_path["exported anew.dat"]["sha256"]
+        assert {len(by_path[name]["all_series"]) for name in ("good.dat", "exported anew.dat")} == {2}
+        assert by_path["same bytes.dat"]["standing"] == "not wanted"
+        assert shown["badge"] == "complete"
+        assert running.alerts() == []
+        kept = sorted((tmp_path / "archive").rglob("manifest.json"))
+        assert len({path.parent.name for path in kept}) == 2, "two captures never share a folder"
+
+
+def test_a_session_that_was_merged_into_another_after_the_join_needs_a_person_who_says_where(tmp_path, relay):
+    config, raw = relay.write(), make(tmp_path / "scanner" / "good.dat", measurement(1))
+    with relay.running() as running:
+        wait_until(lambda: "good.dat" in running.captures(), within_s=20)
+        send_until_taken([*raw.images, *_strangers(tmp_path)], relay.port, within_s=30)
+        wait_until(lambda: _delivered(running, "good.dat"), within_s=60, told=running.captures)
+        ((_, first, _),) = _raw(running)
+        gone = f"{relay.urls['central']}/data/experiments/{first.split('/')[3]}"
+        answer = httpx.delete(gone, auth=("admin", "admin"), params={"removeFiles": "true"})
+        assert answer.status_code == 200, answer.text
+        CliRunner().invoke(app, ["verify", "1", "-c", str(config)])
+        wait_until(lambda: [d[0] for d in _raw(running)] == ["held"], within_s=60, told=running.stories)
+        (one,) = json.loads(_run("session", _label(running, 1), "-c", config, "--json"))
+        assert one["badge"] == "needs a person"
+        _run("link", 1, _series_id(running, 42), "-c", config)
+        wait_until(lambda: _delivered(running, "good.dat"), within_s=60, told=running.stories)
+        assert [d[0] for d in _raw(running)] == ["withdrawn", "verified"]
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,9 @@ def troubled(folder: Path) -> Iterator[Path]:
         make(share / "imageless.dat", measurement(5, study=1))
         make(share / "adjustment.dat", measurement(10, protocol="AdjCoilSens"))
         make(share / "stranger.dat", measurement(7, study=9))
+        make(share / "person.dat", measurement(13, study=1))
+        raw.append(make(share / "moved.dat", measurement(11)))
+        (share / "unreadable.dat").write_bytes(b"no header at all" * 1000)
         vanished = make(share / "vanished.dat", measurement(8))
         with relay.running() as running:
             wait_until(lambda: "vanished.dat" in running.captures(), within_s=20)
@@ -45,13 +48,30 @@ def troubled(folder: Path) -> Iterator[Path]:
             images = [image for one in [*raw, vanished] for image in one.images]
             send_until_taken(images, relay.port, within_s=30)
             wait_until(lambda: _is_over(running), within_s=90, told=running.captures)
+            _correct(running, config)
             place(running.box.database, now=datetime.now(UTC), since=_LONG_AGO)
         yield config
 
 
+def _correct(running: Running, config: Path) -> None:
+    """Say as a person that one file is of another scan, though the spool was freed of it, and hold another file."""
+    number = {path: row["id"] for path, row in running.captures().items()}
+    run("retry", number["unreadable.dat"], "--as-is", "-c", config)
+    run("hold", number["person.dat"], "--reason", "is it of the study at all?", "-c", config)
+    with running.box.database.read() as connection:
+        scan = connection.exec_driver_sql("SELECT id FROM series WHERE number = 6").scalar_one()
+    run("link", number["moved.dat"], f"s{scan}", "-c", config)
+    states = {"moved.dat": "retired", "unreadable.dat": "packed", "person.dat": "held"}
+    wait_until(
+        lambda: {path: running.captures()[path]["state"] for path in states} == states,
+        within_s=60,
+        told=running.captures,
+    )
+
+
 def _is_over(running: Running) -> bool:
     states = {path: row["state"] for path, row in running.captures().items()}
-    ended = ("good.dat", "good too.dat", "adjustment.dat", "needs two.dat")
+    ended = ("good.dat", "good too.dat", "adjustment.dat", "needs two.dat", "moved.dat")
     held = running.deliveries(kind="raw", to="central")
     return (
         {states.get(path) for path in ended} == {"retired"}

@@ -24,6 +24,8 @@ _PLACED_WITHIN = timedelta(days=30)
 """Images of a measurement come within hours; what nothing came for in this time is not looked at for ever."""
 
 
+_TIME_LEFT = "unknown"
+"""Before the scanner overwrites what it alone has: nobody knows yet."""
 _AT_ONCE = 200
 """Sessions asked for in one query: a database takes only so many values."""
 
@@ -195,6 +197,7 @@ def _raw(
     needs, former = dependencies_of(connection, ids), former_copies(connection, ids)
     for row in rows:
         row["former_copies"] = former.get(row["id"], [])
+        row["time_left"] = _TIME_LEFT if not row["is_packed"] and row["gone_at"] is None else None
         row["deliveries"] = deliveries[row["id"]]
         row["needs"] = needs.get(row["id"], [])
         row["standing"] = standing_of_raw(_facts(row, row["deliveries"]), now=now)

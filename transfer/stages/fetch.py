@@ -67,6 +67,8 @@ def _fetch(copy: Copy, archive: RawArchive, target: Path, progress: Callable[[],
         sync_folder(target.parent)
     except OSError as error:
         raise SpoolError("The spool does not take what is fetched back; the relay tries again by itself.") from error
+    finally:
+        coming.unlink(missing_ok=True)
 
 
 def _append(part: Part, place: str, archive: RawArchive, out: BinaryIO) -> None:

@@ -16,6 +16,7 @@ from kspace.errors import BadInput
 from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, console, open_box, print_json
 from transfer.app.rawfile import clock_time, printable
 from transfer.catalog import ledger
+from transfer.catalog.matching import BY_A_PERSON
 from transfer.standing import Standing
 from transfer.states import DeliveryState
 
@@ -32,8 +33,6 @@ _WIDE = 140
 _WIDE_ONLY = {"date", "start", "size", "time left", "needs", "proved by"}
 _WORDS = {"session", "protocol", "needs", "proved by", "why", "raw files"}
 _PIPE_WIDTH = 1000
-_UNKNOWN = "unknown"
-"""Until the relay knows when a scanner overwrites its files."""
 
 
 def sessions(
@@ -116,9 +115,9 @@ def _measured(raw: Row) -> dict[str, Any]:
     why = (
         raw["doubt"]
         or _lacks(raw["needs"])
-        or next((d["reason"] for d in _under_way(raw) if d["reason"]), raw["reason"])
+        or next((d["reason"] for d in _under_way(raw) if d["reason"]), None)
+        or (f"A person holds it: {raw['reason']}" if raw["held_code"] == BY_A_PERSON else raw["reason"])
     )
-    is_only_there = not raw["is_packed"] and raw["gone_at"] is None
     return {
         "raw": raw["id"],
         "MID": raw["mid"],
@@ -127,7 +126,7 @@ def _measured(raw: Row) -> dict[str, Any]:
         "size": raw["size"],
         "scan": raw["series"],
         "badge": raw["standing"],
-        "time left": _UNKNOWN if is_only_there else "",
+        "time left": raw["time_left"] or "",
         "needs": _needs(raw["needs"]),
         "proved by": ", ".join(proved),
         "why": why or "",
