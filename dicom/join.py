@@ -9,6 +9,7 @@ from dicom import evidence
 from dicom.clue import Clue, Strength
 from dicom.evidence.serial import serial_of_measurement
 from dicom.records import Certainty, Decision, Judged, Level, Series, Weight
+from dicom.ticks import reach_of
 from dicom.uids import registration_of
 from kspace.records import Measurement
 from kspace.registry import plugins
@@ -125,12 +126,20 @@ def decide(
     studies = _certain_studies(here)
     fitting = [c for c in here if c.series.study_uid in studies and c.fit is not _Fit.NONE]
     strays = [c for c in here if c.series.study_uid not in studies and c.fit is _Fit.SURE]
-    others = [r for r in rivals if r.ticks != measurement.ticks and visit_of(r) == visit_of(measurement)]
+    others = [rival for rival in rivals if _is_rival(rival, measurement)]
     sure = [c for c in fitting if c.fit is _Fit.SURE]
     claimed = [c for c in sure if any(_fits_as_well(rival, c, known) for rival in others)]
     # What only might fit, beside it or in another study of this registration, is no rival of what is sure.
     decision = _weigh(sure or fitting or strays, studies, claimed, len(found))
     return replace(decision, judged=tuple(candidate.judged for candidate in found))
+
+
+def _is_rival(other: Measurement, measurement: Measurement) -> bool:
+    """Return whether another measurement of the visit ran at the same time; what ran just as long is a copy."""
+    mine, its = reach_of(measurement.ticks), reach_of(other.ticks)
+    if mine is None or its is None or mine == its:
+        return False
+    return mine.overlaps(its) and visit_of(other) == visit_of(measurement)
 
 
 def _fits_as_well(rival: Measurement, candidate: _Candidate, clues: Sequence[Clue]) -> bool:

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 DAY = 24 * 3600 * 400
 """Ticks of a day: the clock starts anew at midnight, so two ticks are compared modulo this."""
-_SECOND = 400
+SECOND = 400
 _TIME = re.compile(r"(?:\d{8})?(\d\d)(\d\d)(\d\d)\.(\d{1,6})(?:[+-]\d{4})?")
 
 
@@ -31,7 +32,7 @@ def uncut(ticks: Collection[int]) -> Collection[int]:
 
     Of what was really acquired at one instant this loses one in 400.
     """
-    return ticks if any(tick % _SECOND for tick in ticks) else ()
+    return ticks if any(tick % SECOND for tick in ticks) else ()
 
 
 def clock_of(tick: int) -> str:
@@ -55,6 +56,10 @@ class Span:
     def __contains__(self, tick: int) -> bool:
         return (tick - self.first) % DAY <= self.length
 
+    def overlaps(self, other: "Span") -> bool:
+        """Return whether they have an instant in common, to within whole days."""
+        return other.first in self or self.first in other
+
     def __str__(self) -> str:
         return f"{clock_of(self.first)} to {clock_of(self.last)}"
 
@@ -65,9 +70,33 @@ def span_of(ticks: Sequence[int]) -> Span | None:
     The clock may fall once, at midnight. Any other fall means that somebody set it: first and last readout then say
     nothing of what lies between them, and could span a whole day.
     """
-    if not ticks:
+    return _span_of(_Same(ticks, len(ticks)))
+
+
+def reach_of(ticks: Sequence[int]) -> Span | None:
+    """Return a span that holds every readout: where the clock was set meanwhile from the earliest to the latest."""
+    return span_of(ticks) or (Span(min(ticks), max(ticks)) if ticks else None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Same:
+    """Readouts as they stand, maybe a million, which each clue asks for the span of with each candidate."""
+
+    ticks: Sequence[int]
+    length: int
+
+    def __hash__(self) -> int:
+        return hash((id(self.ticks), self.length))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.ticks is other.ticks and self.length == other.length
+
+
+@lru_cache(maxsize=4)
+def _span_of(same: _Same) -> Span | None:
+    if not same.length:
         return None
-    found = np.asarray(ticks, dtype=np.int64)
+    found = np.asarray(same.ticks, dtype=np.uint32)
     falls = np.flatnonzero(found[1:] < found[:-1])
     at_midnight = len(falls) == 1 and found[falls[0]] - found[falls[0] + 1] > DAY // 2 and found[-1] < found[0]
-    return Span(ticks[0], ticks[-1]) if not len(falls) or at_midnight else None
+    return Span(int(found[0]), int(found[-1])) if not len(falls) or at_midnight else None

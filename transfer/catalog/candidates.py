@@ -3,13 +3,14 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
-from sqlalchemy import Connection, select, union
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select, union
 
 from dicom.evidence.reference_image import planned_on
 from dicom.join import index_keys, visit_of
 from dicom.records import Level, Series
-from dicom.ticks import Span, span_of
+from dicom.ticks import DAY, SECOND, Span, reach_of, span_of
 from kspace.records import Measurement
 from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
@@ -39,10 +40,10 @@ def find_candidates(database: Database, measurement: Measurement) -> list[Candid
             select(s.id, s.document, study.last_arrival_at).join(tables.study).where(s.id.in_(ids.subquery().select()))
         ).all()
         ids_found = [row.id for row in found]
-        ticks, images = _ticks(connection, ids_found), _planned_on(connection, measurement)
+        ticks, images = _ticks(connection, ids_found, measurement), _planned_on(connection, measurement)
     return [
         Candidate(
-            documents.to_series(row.document, sop_uids=frozenset(images[row.id]), ticks=frozenset(ticks[row.id])),
+            documents.to_series(row.document, sop_uids=frozenset(images[row.id]), ticks=ticks[row.id]),
             row.last_arrival_at,
         )
         for row in found
@@ -54,23 +55,38 @@ def find_rivals(database: Database, measurement: Measurement) -> list[Measuremen
 
     A scanner runs one at a time, so there are some only where its clock was set back. Copies are left out.
     """
-    m, span, visit = tables.measurement.c, span_of(measurement.ticks), visit_of(measurement)
-    if span is None or visit is None:
+    m, reach, visit = tables.measurement.c, reach_of(measurement.ticks), visit_of(measurement)
+    if reach is None or visit is None:
         return []
     of_visit = select(m.id, m.first_tick, m.last_tick).where(m.visit == visit, m.first_tick.is_not(None))
     with database.read() as connection:
         known = [(row.id, Span(row.first_tick, row.last_tick)) for row in connection.execute(of_visit)]
-        ids = [i for i, other in known if other != span and (other.first in span or span.first in other)]
+        ids = [i for i, other in known if other != reach and other.overlaps(reach)]
         query = select(m.document).where(m.id.in_(ids)).order_by(m.id)
         return [documents.to_measurement(document) for document in connection.execute(query).scalars()] if ids else []
 
 
-def _ticks(connection: Connection, series_ids: list[int]) -> defaultdict[int, set[int]]:
-    t = tables.series_tick.c
-    found = defaultdict(set)
-    for series_id, tick in connection.execute(select(t.series_id, t.tick).where(t.series_id.in_(series_ids))):
-        found[series_id].add(tick)
+def _ticks(connection: Connection, series_ids: list[int], measurement: Measurement) -> defaultdict[int, frozenset[int]]:
+    """Return every tick of the series that have one within the measurement; of the others the ends and an uncut one.
+
+    Those tell as much: that all lie outside.
+    """
+    t, span = tables.series_tick.c, span_of(measurement.ticks)
+    known = t.series_id.in_(series_ids)
+    uncut = func.min(case((t.tick % SECOND != 0, t.tick), else_=None))
+    ends = select(t.series_id, func.min(t.tick), func.max(t.tick), uncut).where(known).group_by(t.series_id)
+    found = defaultdict(frozenset, {i: frozenset(ticks) - {None} for i, *ticks in connection.execute(ends)})
+    if span is not None and found:
+        near = known & _within(t.tick, span)
+        query = select(t.series_id, t.tick).where(t.series_id.in_(select(t.series_id).where(near)))
+        for series_id, rows in groupby(connection.execute(query.order_by(t.series_id)), lambda row: row.series_id):
+            found[series_id] = frozenset(row.tick for row in rows)
     return found
+
+
+def _within(tick: ColumnElement[int], span: Span) -> ColumnElement[bool]:
+    first, last = span.first % DAY, span.last % DAY
+    return tick.between(first, last) if first <= last else or_(tick >= first, tick <= last)
 
 
 def _planned_on(connection: Connection, measurement: Measurement) -> defaultdict[int, set[str]]:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from dicom.evidence.serial import serial_of_measurement
 from dicom.join import visit_of
+from dicom.ticks import reach_of
 from kspace.records import Audit, Measurement, Part
 from transfer.catalog import documents, tables
 from transfer.catalog.dependencies import set_dependencies, wake_needed
@@ -320,6 +321,7 @@ def _audit(audit: Audit) -> Columns:
 def _set_measurements(connection: Connection, capture_id: int, measurements: tuple[Measurement, ...]) -> None:
     connection.execute(delete(tables.measurement).where(tables.measurement.c.capture_id == capture_id))
     for number, measurement in enumerate(measurements):
+        reach = reach_of(measurement.ticks)
         connection.execute(
             insert(tables.measurement).values(
                 capture_id=capture_id,
@@ -328,8 +330,8 @@ def _set_measurements(connection: Connection, capture_id: int, measurements: tup
                 serial=serial_of_measurement(measurement),
                 protocol=measurement.protocol,
                 visit=visit_of(measurement),
-                first_tick=measurement.ticks[0] if measurement.ticks else None,
-                last_tick=measurement.ticks[-1] if measurement.ticks else None,
+                first_tick=reach and reach.first,
+                last_tick=reach and reach.last,
                 document=documents.to_document(measurement),
             )
         )

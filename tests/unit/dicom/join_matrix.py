@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -41,7 +41,15 @@ class Matrix:
 
 def judge(world: World, arrived: Iterable[Series]) -> Matrix:
     """Return how the join answers when these series have arrived."""
-    found = Matrix()
+    found, known = Matrix(), list(arrived)
+    uids = {series.series_uid for series in known}
+    for raw, decision in decisions(world, known):
+        found.add(raw, decision, uids)
+    return found
+
+
+def decisions(world: World, arrived: Iterable[Series]) -> Iterator[tuple[RawTruth, Decision]]:
+    """Yield the join's answer for each raw file, without a catalog: candidates by their keys, rivals by their visit."""
     index: dict[str, list[Series]] = defaultdict(list)
     studies: dict[str, list[Series]] = defaultdict(list)
     visits: dict[str | None, list[RawTruth]] = defaultdict(list)
@@ -51,15 +59,13 @@ def judge(world: World, arrived: Iterable[Series]) -> Matrix:
             index[key].append(series)
     for raw in world.raw:
         visits[visit_of(raw.measurement)].append(raw)
-    uids = {series.series_uid for of_study in studies.values() for series in of_study}
     for raw in world.raw:
         near = [s for key in index_keys(raw.measurement) for s in index.get(key, ())]
         known = [s for key in index_keys(raw.measurement, level=Level.STUDY) for s in index.get(key, ())]
         near += [s for study_uid in {s.study_uid for s in known} for s in studies[study_uid]]
         candidates = {s.series_uid: s for s in near}.values()
         rivals = [other.measurement for other in visits[visit_of(raw.measurement)]]
-        found.add(raw, decide(raw.measurement, candidates, rivals=rivals), uids)
-    return found
+        yield raw, decide(raw.measurement, candidates, rivals=rivals)
 
 
 def answer(raw: RawTruth, decision: Decision) -> str:
@@ -70,7 +76,7 @@ def answer(raw: RawTruth, decision: Decision) -> str:
     if decision.certainty is Certainty.STUDY_ONLY:
         if decision.study_uid not in raw.study_uids:
             return WRONG_STUDY
-        return MISSED if raw.truth is Truth.SEEN else STUDY
+        return MISSED if raw.series_uids else STUDY
     return str(decision.certainty)
 
 
