@@ -76,6 +76,9 @@ class Inbox(Protocol):
     def refuse(self, refused: Refused) -> None:
         """Remember that an instance was refused, until it arrives."""
 
+    def turn_away(self, caller: Caller, why: str) -> None:
+        """Take note that an association was refused."""
+
     def promise(self, transaction_uid: str, wanted: Sequence[tuple[str, str]], caller: Caller) -> Status:
         """Return Success once a request for storage commitment (SOP class and instance, each) is durable."""
 

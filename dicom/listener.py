@@ -34,6 +34,13 @@ _BACKLOG = 128
 _NOT_UNDERSTOOD, _NOT_HERE, _NOT_CALLED, _NOT_CALLING = (1, 2, 2), (1, 1, 1), (1, 1, 7), (1, 1, 3)
 _TOO_MANY = (2, 3, 2)
 """Result, source and reason of a rejection (PS3.8 Table 9-21)."""
+_SAID = {
+    _NOT_UNDERSTOOD: "it asked for what is no DICOM application",
+    _NOT_HERE: "its address is none of allowed_ip",
+    _NOT_CALLED: "it called by another AE title than ae_title",
+    _NOT_CALLING: "its AE title is none of allowed_ae",
+    _TOO_MANY: "max_associations were open",
+}
 
 
 def _is_network(text: str) -> str:
@@ -215,15 +222,16 @@ class Listener:
 
     def _converse(self, association: Association, peer: str) -> None:
         request = association.request(within_s=_GREETING_S)
+        caller = Caller(request.calling_ae, request.called_ae, peer)
         refusal = self._refusal(request, peer)
         if refusal is None and not self._seats.acquire(blocking=False):
             refusal = _TOO_MANY
         if refusal is not None:
             _log.warning("association.refused", peer=peer, reason=refusal)
+            self._inbox.turn_away(caller, _SAID[refusal])
             association.refuse(*refusal)
             return
         try:
-            caller = Caller(request.calling_ae, request.called_ae, peer)
             association.accept(request, answers_to(request), idle_s=self._settings.idle_s)
             Services(association, caller=caller, inbox=self._inbox, intake=self._intake).run(self._settings.idle_s)
         except BrokenProtocol:

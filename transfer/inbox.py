@@ -5,6 +5,7 @@ import threading
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,10 +24,13 @@ from transfer.catalog.commitments import open_request, record_report, record_req
 from transfer.catalog.committed import judge
 from transfer.catalog.database import Database
 from transfer.catalog.notices import raise_alert
-from transfer.catalog.refusals import record_refusal
+from transfer.catalog.refusals import note_refusal, record_refusal, tell_turned_away
 from transfer.routing import Route, Target, targets
 
 _log = structlog.get_logger()
+_A_DAY = timedelta(days=1)
+_MOST_CALLERS = 1000
+"""Addresses with what they were refused for; beyond that counting begins anew."""
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -53,6 +57,7 @@ class CatalogInbox:
         database: Database,
         *,
         folder: Path,
+        notes: Path,
         routes: Sequence[Route],
         clock: Clock,
         machine: str,
@@ -72,7 +77,10 @@ class CatalogInbox:
         """Folders whose own entry is known to be on the disk."""
         self._memory = Memory()
         self._waiting: list[_Waiting] = []
-        self._refused: list[Refused] = []
+        self._notes = notes
+        self._unnoted: list[tuple[Refused, datetime]] = []
+        """Refusals that neither catalog nor disk took: tried again with the next image."""
+        self._turned_away: dict[tuple[str, str], tuple[datetime, int]] = {}
         self._syncing = ThreadPoolExecutor(2 * self._settings.max_associations, "sync")
         self._changing = threading.Lock()
         self._filing = threading.Lock()
@@ -107,10 +115,25 @@ class CatalogInbox:
         return Status.SUCCESS
 
     def refuse(self, refused: Refused) -> None:
-        """Remember that an instance was refused; where the catalog is down, as soon as it answers again."""
+        """Remember that an instance was refused; while the catalog is down, in the notes beside it."""
+        self._remember([(refused, self._clock.now())])
+
+    def turn_away(self, caller: Caller, why: str) -> None:
+        """Tell that associations are refused: of the first, and each time there were twice as many in a day."""
+        now = self._clock.now()
         with self._changing:
-            self._refused.append(refused)
-        self._remember_refusals()
+            since, number = self._turned_away.get((caller.peer, why), (now, 0))
+            since, number = (since, number + 1) if now - since < _A_DAY else (now, 1)
+            if len(self._turned_away) > _MOST_CALLERS:
+                self._turned_away.clear()
+            self._turned_away[caller.peer, why] = since, number
+        if number & number - 1:
+            return
+        try:
+            with self._database.write() as connection:
+                tell_turned_away(connection, caller, why, number, at=now)
+        except KspaceError as error:
+            _log.warning("turned_away.unwritten", code=error.code)
 
     def promise(self, transaction_uid: str, wanted: Sequence[tuple[str, str]], caller: Caller) -> Status:
         """Return Success once a request for storage commitment is durable."""
@@ -176,8 +199,8 @@ class CatalogInbox:
             problem = error
         for one in together:
             one.problem = problem
-        if problem is None and self._refused:
-            self._remember_refusals()
+        if problem is None and self._unnoted:
+            self._remember([])
 
     def _record(self, together: Sequence[_Waiting]) -> None:
         def are_on_disk() -> None:
@@ -203,17 +226,21 @@ class CatalogInbox:
                 f"The catalog cannot hold what an image says of itself ({kind}); it was not taken."
             ) from error
 
-    def _remember_refusals(self) -> None:
+    def _remember(self, refused: Sequence[tuple[Refused, datetime]]) -> None:
         with self._changing:
-            refused, self._refused = self._refused, []
+            refused, self._unnoted = [*self._unnoted, *refused], []
         try:
             with self._database.write() as connection:
-                for one in refused:
-                    record_refusal(connection, one, at=self._clock.now())
+                for one, at in refused:
+                    record_refusal(connection, one, at=at)
         except KspaceError as error:
             _log.warning("refusal.unwritten", code=error.code, number=len(refused))
-            with self._changing:
-                self._refused = refused + self._refused
+            try:
+                for one, at in refused:
+                    note_refusal(self._notes, one, at=at)
+            except OSError:
+                with self._changing:
+                    self._unnoted = [*refused, *self._unnoted]
 
     def _unrouted(self, received: Received) -> None:
         with self._database.write() as connection:

@@ -52,6 +52,8 @@ _REPORT_S = 5.0
 _SWEEP_S = 60.0
 _REMIND_S = 3600.0
 _DAY_S = 86_400.0
+_NOTES = "refused.jsonl"
+"""In the spool: what the listener refused while the catalog was down."""
 
 
 class Box:
@@ -159,6 +161,7 @@ class Box:
             inbox = CatalogInbox(
                 self.database,
                 folder=relay.spool / "dicom",
+                notes=self.config.relay.spool / _NOTES,
                 routes=self.config.route,
                 clock=self.clock,
                 machine=relay.name,
@@ -237,7 +240,7 @@ class Box:
         return [
             *feeds,
             Feed("report", _REPORT_S, consoles),
-            Feed("returned", _REPORT_S, _bound(returned, database=self.database, clock=self.clock)),
+            Feed("returned", _REPORT_S, self._returned()),
             *watch(self.config, self.pools, database=self.database, clock=self.clock),
             Feed("place", _PLACE_S, Placing(database=self.database, clock=self.clock)),
             Feed(
@@ -271,6 +274,10 @@ class Box:
             Feed("forget old messages", _REMIND_S, _bound(forget_old, **here)),
             *(Feed(f"sink {n}", _TELL_S, HandingOver(s, given, **here, **who)) for n, (given, s) in built.items()),
         ]
+
+    def _returned(self) -> Callable[[], None]:
+        notes = self.config.relay.spool / _NOTES
+        return _bound(returned, database=self.database, clock=self.clock, notes=notes)
 
     def _looking(self, ours: dict[str, Any]) -> Callable[[], None]:
         archives, spool = self.archives(), self.config.relay.spool

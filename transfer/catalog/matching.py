@@ -97,6 +97,8 @@ def withdraw(connection: Connection, capture_id: int, *, why: str, actor: str, a
         former = [*(row["former_places"] or []), *([row["place"]] if row["place"] else [])]
         values = {"state": DeliveryState.WITHDRAWN, "since_at": at, "place": None, "former_places": former or None}
         values |= {"reason": why, "held_from": None, "held_code": None, "verified_at": None}
+        # Whoever sends it there this moment ends, and has no say: by then the row may lead to the new place.
+        values |= {"lease_token": None, "lease_until": None}
         connection.execute(update(tables.delivery).where(d.id == row["id"]).values(values))
         clear_alert(connection, key=f"delivery:{row['id']}", at=at)
         note(

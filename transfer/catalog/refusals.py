@@ -1,15 +1,59 @@
 """What the listener refused: it must be sent again, and a person is told so until it has arrived."""
 
-from datetime import datetime
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, or_, select, update
 
-from dicom.inbox import Refused
+from dicom.inbox import Caller, Refused, Status
+from kspace.paths import sync_folder
+from transfer.catalog.database import Database
 from transfer.catalog.notices import clear_alert, raise_alert
-from transfer.catalog.tables import instance, refusal
+from transfer.catalog.tables import alert, instance, refusal, series
 
 _NAMED = 5
 """So many series are named in an alert."""
+_TURNED_AWAY_FOR = timedelta(days=1)
+
+
+def note_refusal(notes: Path, refused: Refused, *, at: datetime) -> None:
+    """Append a refusal to the notes, durable, while the catalog cannot take it.
+
+    Raises:
+        OSError: the disk does not take it either.
+    """
+    with notes.open("ab") as out:
+        fcntl.flock(out, fcntl.LOCK_EX)
+        out.write(json.dumps({**asdict(refused), "at": at.isoformat()}).encode() + b"\n")
+        out.flush()
+        os.fsync(out.fileno())
+    sync_folder(notes.parent)
+
+
+def take_notes(database: Database, notes: Path) -> None:
+    """Bring what was noted into the catalog; taken twice, after a crash in between, it is remembered once."""
+    if not notes.exists() or not notes.stat().st_size:
+        return
+    with notes.open("r+b") as written:
+        fcntl.flock(written, fcntl.LOCK_EX)
+        with database.write() as connection:
+            for refused, at in _noted(written.read()):
+                record_refusal(connection, refused, at=at)
+        written.truncate(0)
+
+
+def _noted(content: bytes) -> Iterator[tuple[Refused, datetime]]:
+    for line in content.splitlines(keepends=True):
+        if line.endswith(b"\n"):  # else a power cut came before it was whole, and before anybody relied on it
+            said = json.loads(line)
+            at = datetime.fromisoformat(said.pop("at"))
+            said |= {"status": Status(said["status"]), "caller": Caller(*said["caller"])}
+            yield Refused(**said), at
 
 
 def record_refusal(connection: Connection, refused: Refused, *, at: datetime) -> None:
@@ -34,13 +78,37 @@ def record_refusal(connection: Connection, refused: Refused, *, at: datetime) ->
 
 def record_returns(connection: Connection, *, at: datetime) -> None:
     """Take note of what is here by now, whoever sent it, and end the alert where nothing is missing any more."""
-    r = refusal.c
-    is_back = r.arrived_at.is_(None) & exists().where(instance.c.sop_uid == r.sop_uid)
+    r, s = refusal.c, series.c
+    # What named no instance can arrive under no name: it counts as sent again once more of its series came.
+    of_sender = (s.calling_ae == r.calling_ae) & (instance.c.received_at > r.at)
+    of_sender &= instance.c.series_id == s.id
+    of_sender &= or_(r.series_uid.is_(None), s.series_uid == r.series_uid)
+    nameless = (r.sop_uid == "") & exists().where(of_sender)
+    is_back = r.arrived_at.is_(None) & or_(exists().where(instance.c.sop_uid == r.sop_uid), nameless)
     found = connection.execute(select(r.study_uid, r.calling_ae).where(is_back).distinct()).all()
     if found:
         connection.execute(update(refusal).where(is_back).values(arrived_at=at))
     for row in found:
         _tell(connection, row.study_uid, row.calling_ae, at)
+
+
+def tell_turned_away(connection: Connection, caller: Caller, why: str, number: int, *, at: datetime) -> None:
+    """Raise the alert that associations from an address are refused: so many at least, for one reason."""
+    text = (
+        f"{number} associations or more from {caller.peer} were refused: {why}. The last one was {caller.calling_ae} "
+        f"calling {caller.called_ae}. If it is to send here, see [[dicom]] in the configuration. This ends a day "
+        "after it was said."
+    )
+    raise_alert(connection, key=f"away:{caller.peer}:{why}"[:200], severity="warning", text=text, at=at)
+
+
+def forget_turned_away(connection: Connection, *, at: datetime) -> None:
+    """End what was said a day ago; who is still refused is told of anew."""
+    is_old = (
+        alert.c.key.startswith("away:") & alert.c.cleared_at.is_(None) & (alert.c.raised_at < at - _TURNED_AWAY_FOR)
+    )
+    for key in connection.execute(select(alert.c.key).where(is_old)).scalars().all():
+        clear_alert(connection, key=key, at=at)
 
 
 def _tell(connection: Connection, study_uid: str | None, calling_ae: str, at: datetime) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dicom.inbox import Received, Refused, Status
+from dicom.inbox import Caller, Received, Refused, Status
 from dicom.listener import Listener, ListenerSettings
 from dicom.synthetic import SyntheticSeries, write_session
 
@@ -23,6 +23,7 @@ class Folder:
         self.folder = folder
         self.received: list[Received] = []
         self.refused: list[Refused] = []
+        self.turned_away: list[tuple[Caller, str]] = []
         self.answer: Callable[[Received], Status] = lambda _: Status.SUCCESS
         folder.mkdir()
 
@@ -35,6 +36,9 @@ class Folder:
 
     def refuse(self, refused: Refused) -> None:
         self.refused.append(refused)
+
+    def turn_away(self, caller: Caller, why: str) -> None:
+        self.turned_away.append((caller, why))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -101,6 +105,8 @@ class Inbox:
         received.path.replace(folder / received.sha256)
         return Status.SUCCESS
     def refuse(self, refused):
+        pass
+    def turn_away(self, caller, why):
         pass
 
 listener = Listener(ListenerSettings(port=0), inbox=Inbox(), folder=folder / "incoming")

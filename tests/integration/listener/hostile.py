@@ -48,6 +48,8 @@ class Inbox:
         return Status.SUCCESS
     def refuse(self, refused):
         self.refused += 1
+    def turn_away(self, *_):
+        pass
     def promise(self, *_):
         return Status.SUCCESS
     def report(self, *_):
@@ -68,11 +70,13 @@ def item(kind: int, content: bytes) -> bytes:
     return struct.pack(">BxH", kind, len(content)) + content
 
 
-def conversation(data_set: bytes, sop_uid: str, *, sop_class: str = MR, syntax: str = EXPLICIT) -> list[bytes]:
+def conversation(
+    data_set: bytes, sop_uid: str, *, sop_class: str = MR, syntax: str = EXPLICIT, calling: str = "HOSTILE"
+) -> list[bytes]:
     """Return the PDUs that ask for an association, store one image and release."""
     context = bytes([1, 0, 0, 0]) + item(0x30, sop_class.encode()) + item(0x40, syntax.encode())
     user = item(0x51, struct.pack(">L", 16384)) + item(0x52, b"1.2.3.4")
-    titles = f"{'KSPACE':<16}{'HOSTILE':<16}".encode()
+    titles = f"{'KSPACE':<16}{calling:<16}".encode()
     asked = struct.pack(">H2x", 1) + titles + bytes(32) + item(0x10, b"1.2.840.10008.3.1.1.1")
     request = pdu(PduType.ASSOCIATE_RQ, asked + item(0x20, context) + item(0x50, user))
     of, uid = (name.encode() + b"\0" * (len(name) % 2) for name in (sop_class, sop_uid))

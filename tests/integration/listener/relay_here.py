@@ -36,6 +36,7 @@ class Site:
         self.database.migrate()
         route = Route(destinations=("central",), project="P")
         ports = {"clock": clock, "machine": "box", "quiet_s": 1.0, "settings": self.settings}
+        ports |= {"notes": folder / "refused.jsonl"}
         inbox = CatalogInbox(self.database, folder=folder / "dicom", routes=[route], **ports)
         self.listener = Listener(self.settings, inbox=inbox, folder=folder / "incoming")
 

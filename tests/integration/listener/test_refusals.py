@@ -1,8 +1,13 @@
 """What was refused is remembered and told, across a restart, until exactly that has arrived."""
 
+import socket
+from datetime import timedelta
+
 import pydicom
 import pytest
 from dicom_callers import associate, run, send, send_raw
+from hostile import conversation
+from relay_here import Clock
 from sqlalchemy import select, text
 
 from dicom.listener import Listener, ListenerSettings
@@ -21,9 +26,10 @@ class Site:
         self.database = Database(f"sqlite:///{folder / 'catalog.sqlite'}")
         self.database.migrate()
         self.inbox = CatalogInbox(
-            self.database, folder=folder / "dicom", routes=[], clock=SystemClock(), machine="box", quiet_s=1.0
-        )
-        settings = ListenerSettings(port=0)
+            self.database, folder=folder / "dicom", notes=folder / "refused.jsonl", routes=[], clock=SystemClock(),
+            machine="box", quiet_s=1.0,
+        )  # fmt: skip
+        settings = ListenerSettings(port=0, allowed_ae=("TEST", "STORESCU"))
         self.listener = Listener(
             settings, inbox=self.inbox, folder=folder / "incoming", is_open=lambda: not self.is_full
         )
@@ -34,9 +40,12 @@ class Site:
         return self.listener.port
 
     def critical(self) -> list[str]:
-        returned(database=self.database, clock=SystemClock())
+        return self.alerts("critical")
+
+    def alerts(self, severity: str, clock=None) -> list[str]:
+        returned(database=self.database, clock=clock or SystemClock(), notes=self.folder / "refused.jsonl")
         with self.database.read() as connection:
-            return [a["text"] for a in lists.alerts(connection) if a["severity"] == "critical"]
+            return [a["text"] for a in lists.alerts(connection) if a["severity"] == severity]
 
     def kept(self) -> int:
         with self.database.read() as connection:
@@ -109,6 +118,9 @@ def test_a_catalog_that_is_down_refuses_and_remembers_once_it_is_back(site, imag
         connection.execute(text("ALTER TABLE study RENAME TO elsewhere"))
         connection.execute(text("ALTER TABLE refusal RENAME TO nowhere"))
     assert send(at.port, images[0]) == 0xA700
+    with at.folder.joinpath("refused.jsonl").open("ab") as notes:
+        notes.write(b'{"sop_uid": "cut by a power')
+    at = site()  # nothing of it lives in memory alone
     with at.database.write() as connection:
         connection.execute(text("ALTER TABLE elsewhere RENAME TO study"))
         connection.execute(text("ALTER TABLE nowhere RENAME TO refusal"))
@@ -117,3 +129,35 @@ def test_a_catalog_that_is_down_refuses_and_remembers_once_it_is_back(site, imag
     assert send(at.port, images[0]) == 0
     assert at.critical() == []
     assert at.kept() == 2
+
+
+def test_an_object_without_a_name_is_missing_until_its_sender_brings_more_of_its_series(site, images):
+    at = site()
+    at.is_full = True
+    dataset = pydicom.dcmread(images[0])
+    with socket.create_connection(("127.0.0.1", at.port), timeout=30) as caller:
+        content = images[0].read_bytes()
+        pdus = conversation(content[144 + int.from_bytes(content[140:144], "little") :], "", calling="TEST")
+        caller.sendall(b"".join(pdus))
+        while caller.recv(1 << 16):
+            pass
+    assert f"study {dataset.StudyInstanceUID}" in at.critical()[0]
+    at.is_full = False
+    assert run("storescu", at.port, images[2]).returncode == 0
+    assert len(at.critical()) == 1, "another series, of another sender"
+    assert send(at.port, images[0]) == 0
+    assert at.critical() == []
+
+
+def test_refused_callers_are_told_with_their_number_for_a_day(site):
+    at = site()
+    for _ in range(5):
+        assert associate(at.port, calling="STRANGER").is_rejected
+    assert associate(at.port, called="OTHER").is_rejected
+    said = sorted(at.alerts("warning"))
+    assert said[0].startswith("1 associations or more from 127.0.0.1 were refused: it called by another AE title")
+    assert said[1].startswith("4 associations or more from 127.0.0.1 were refused: its AE title is none of allowed_ae.")
+    assert "STRANGER calling KSPACE" in said[1]
+    clock = Clock()
+    clock.at = SystemClock().now() + timedelta(days=1, minutes=1)
+    assert at.alerts("warning", clock) == []

@@ -38,6 +38,7 @@ def images(database, clock, tmp_path):
     path.write_bytes(b"image")
     inbox = CatalogInbox(
         database,
+        notes=tmp_path / "notes",
         folder=tmp_path,
         routes=(Route(destinations=("x",), project="P"),),
         clock=clock,

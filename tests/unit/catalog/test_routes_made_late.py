@@ -15,7 +15,9 @@ ROUTE = Route(destinations=("x",), project="P")
 @pytest.fixture
 def inbox(database, clock, tmp_path):
     def _inbox(*routes):
-        return CatalogInbox(database, folder=tmp_path, routes=routes, clock=clock, machine="box", quiet_s=1.0)
+        return CatalogInbox(
+            database, folder=tmp_path, notes=tmp_path / "notes", routes=routes, clock=clock, machine="box", quiet_s=1.0
+        )
 
     return _inbox
 

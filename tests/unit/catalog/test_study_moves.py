@@ -1,5 +1,7 @@
 """What a person says counts at once, whatever a stage makes of the raw data this moment or a person holds them for."""
 
+from datetime import UTC, datetime
+
 import pytest
 from sqlalchemy import insert, select, update
 
@@ -7,11 +9,11 @@ from kspace.records import SourceFile
 from transfer import linking, operations
 from transfer.assigning import assign
 from transfer.catalog import tables
-from transfer.records import Done, Later, Planned
+from transfer.records import Done, Later, Planned, Sent
 from transfer.routing import Route
-from transfer.states import CaptureState, DeliveryState
+from transfer.states import CaptureState, DeliveryState, Kind
 
-ROUTES = (Route(destinations=("bucket",), project="P"),)
+ROUTES = (Route(destinations=("bucket", "x"), project="P"),)
 
 
 @pytest.fixture
@@ -38,9 +40,9 @@ def joined(database, clock, arrive, list_files):
 
 @pytest.fixture
 def to_project(database, clock):
-    def _to_project(project):
-        given = {"subject": None, "session": None, "machine": "box-1", "is_raw_only": True}
-        given |= {"destination": "bucket", "project": project, "actor": "somebody"}
+    def _to_project(project, destination="bucket"):
+        given = {"subject": None, "session": None, "machine": "box-1", "is_raw_only": destination == "bucket"}
+        given |= {"destination": destination, "project": project, "actor": "somebody"}
         assign(database, "t1", routes=ROUTES, clock=clock, **given)
 
     return _to_project
@@ -58,6 +60,28 @@ def test_a_plan_being_made_for_the_former_project_is_dropped(database, store, jo
     assert not store.commit(claim, Done(Planned((), ())))
     again = store.claim("capture")
     assert (again.stage, again.record.match.targets) == ("plan", (("bucket", "Q"), ("x", "P")))
+
+
+@pytest.mark.parametrize("destination", ["bucket", "x"])
+def test_raw_data_on_the_line_to_the_former_project_are_dropped_and_count_for_nothing(
+    database, store, joined, to_project, destination
+):
+    way, now, d = joined(CaptureState.PLANNED), datetime(2026, 1, 1, tzinfo=UTC), tables.delivery.c
+    with database.write() as connection:
+        row = {"kind": "raw", "destination": destination, "project": "P", "state": DeliveryState.QUEUED}
+        row |= {"machine": "box-1", "since_at": now, "due_at": now}
+        raw = connection.execute(insert(tables.delivery).values(**way, **row).returning(d.id)).scalar_one()
+    claim = store.claim("delivery")
+    assert (claim.kind, claim.id) == (Kind.RAW, raw)
+    to_project("Q", destination)
+    assert not store.renew(claim, progressed=True), "the sender ends at its next block"
+    with database.write() as connection:  # planned anew, the same row goes to the new project
+        again = {"state": DeliveryState.QUEUED, "project": "Q", "due_at": now}
+        connection.execute(update(tables.delivery).where(d.id == raw).values(again))
+    assert not store.commit(claim, Done(Sent("/of/the/former/project")))
+    with database.read() as connection:
+        left = connection.execute(select(d.state, d.project, d.place).where(d.id == raw)).one()
+    assert tuple(left) == ("queued", "Q", None)
 
 
 def test_what_a_person_holds_is_planned_anew_once_it_is_let_go(database, store, clock, joined, to_project):
