@@ -128,7 +128,7 @@ class Engine:
                 pause_s = turn()
             except KspaceError as error:
                 log.warning("turn.failed", code=error.code)
-                pause_s = after_error_s
+                pause_s = error.pause_s or after_error_s
             except Exception as error:
                 log.exception("turn.broke", error=type(error).__name__)
                 pause_s = after_error_s

@@ -71,7 +71,7 @@ class Share:
             return  # between the listing and now the scanner took it away; nothing was promised about it yet
         except OSError as error:
             raise _explained(error, "look at a file") from error
-        path = to_text(os.path.relpath(entry.path, self._root))
+        path = to_text(entry.path[len(self._root) :].lstrip(b"/"))
         yield SourceFile(path=path, size=found.st_size, mtime_ns=found.st_mtime_ns)
 
     def _full(self, path: str) -> bytes:

@@ -50,7 +50,7 @@ def _series(study: int, number: int) -> dict[str, Any]:
 
 
 def _file(capture: int) -> dict[str, Any]:
-    seen = {"changed_at": AT, "first_seen_at": AT, "last_seen_at": AT}
+    seen = {"changed_at": AT, "first_seen_at": AT, "scope": "store"}
     named = {"scanner": "prisma", "source": "prisma/1", "path": f"{capture}.dat", "version": 1}
     return {"id": capture, **named, "size": 5, "mtime_ns": 1, **seen}
 

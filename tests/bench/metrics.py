@@ -57,7 +57,7 @@ def _fill(box: Box) -> None:
 
 def _file(number: int) -> dict[str, object]:
     at = _SINCE + timedelta(seconds=number)
-    times = {"changed_at": at, "first_seen_at": at, "last_seen_at": at, "mtime_ns": 1, "version": 1}
+    times = {"changed_at": at, "first_seen_at": at, "scope": "store", "mtime_ns": 1, "version": 1}
     of = f"scanner-{number % 3}"
     return {"id": number, "scanner": of, "source": f"{of}/1", "path": f"{number}", "size": 1_000_000_000, **times}
 

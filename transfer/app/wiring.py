@@ -17,6 +17,7 @@ from kspace.registry import plugins
 from kspace.sources import Source
 from kspace.sources.answering import AnsweringSource
 from kspace.sources.limiting import LimitedSource, Limiter
+from kspace.sources.settings import Scope
 from transfer import destinations
 from transfer.app.staging import stages
 from transfer.app.watching import pools_of, watch
@@ -91,6 +92,13 @@ class Box:
                 bare = AnsweringSource(plugin.build(settings_of(sources, given)), within_s=scanner.answer_s)
                 built[f"{scanner.name}/{number}"] = (scanner.name, LimitedSource(bare, limiter))
         return built
+
+    def scope_of(self, name: str) -> Scope:
+        """Return how much of its scanner a source shows, by the source's name."""
+        scanner, _, number = name.rpartition("/")
+        given = next(s for s in self.config.scanner if s.name == scanner).source[int(number) - 1]
+        scope: Scope = settings_of(sources, given).scope
+        return scope
 
     def archives(self) -> dict[str, Any]:
         """Return every destination by its name."""
@@ -221,6 +229,7 @@ class Box:
                     database=self.database,
                     clock=self.clock,
                     quiet_s=by_name[scanner].quiet_s,
+                    scope=self.scope_of(name),
                 ),
             )
             for name, (scanner, source) in found.items()

@@ -72,15 +72,16 @@ source_file = Table(
     _id(),
     Column("scanner", String(64), nullable=False),
     Column("source", String(64), nullable=False),
+    Column("scope", String(8), nullable=False),
     Column("path", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
     Column("changed_at", Instant, nullable=False),
     Column("first_seen_at", Instant, nullable=False),
-    Column("last_seen_at", Instant, nullable=False),
     Column("gone_at", Instant),
     UniqueConstraint("source", "path", "version"),
+    Index("ix_source_file_there", "source", "path", "version", **_where("gone_at IS NULL")),
 )
 
 capture = Table(

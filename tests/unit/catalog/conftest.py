@@ -8,7 +8,7 @@ from dicom.records import Instance, Series, Study
 from kspace.records import SourceFile
 from transfer.catalog.arrivals import Arrival, record_arrivals
 from transfer.catalog.database import Database
-from transfer.catalog.inventory import record_listing
+from transfer.catalog.listings import record_listing
 from transfer.catalog.store import Store
 from transfer.routing import Target
 
@@ -58,7 +58,7 @@ def list_files(database, clock):
     def listed(*files: SourceFile, scanner: str = "prisma") -> int:
         return record_listing(
             database, scanner=scanner, source=f"{scanner}/1", files=files, at=clock.now(), quiet_s=0.0
-        )
+        ).news
 
     return listed
 

@@ -9,7 +9,7 @@ from kspace.errors import SourceError
 from kspace.records import Audit, SourceFile, Verdict
 from transfer.catalog import lists, tables
 from transfer.catalog.database import CatalogDown, Database
-from transfer.catalog.inventory import record_listing
+from transfer.catalog.listings import record_listing
 from transfer.catalog.store import Store
 from transfer.engine import Engine, Feed
 from transfer.records import Done, Later, Settled

@@ -9,7 +9,7 @@ from kspace.records import SourceFile
 from transfer import operations
 from transfer.catalog import lists, tables
 from transfer.catalog.database import Database
-from transfer.catalog.inventory import record_listing
+from transfer.catalog.listings import record_listing
 from transfer.catalog.store import Store
 from transfer.states import CaptureState
 

@@ -62,14 +62,8 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("cleared_at", Instant(), nullable=True),
         sa.Column("told_at", Instant(), nullable=True),
     )
-    op.create_index(
-        "uq_alert_open",
-        "alert",
-        ["key"],
-        unique=True,
-        sqlite_where=sa.text("cleared_at IS NULL"),
-        postgresql_where=sa.text("cleared_at IS NULL"),
-    )
+    is_open = sa.text("cleared_at IS NULL")
+    op.create_index("uq_alert_open", "alert", ["key"], unique=True, sqlite_where=is_open, postgresql_where=is_open)
     op.create_table(
         "event",
         *_id("event"),
@@ -96,16 +90,18 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         *_id("source_file"),
         sa.Column("scanner", sa.String(length=64), nullable=False),
         sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("scope", sa.String(length=8), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("mtime_ns", sa.BigInteger(), nullable=False),
         sa.Column("changed_at", Instant(), nullable=False),
         sa.Column("first_seen_at", Instant(), nullable=False),
-        sa.Column("last_seen_at", Instant(), nullable=False),
         sa.Column("gone_at", Instant(), nullable=True),
         sa.UniqueConstraint("source", "path", "version", name=op.f("uq_source_file_source")),
     )
+    key, there = ["source", "path", "version"], sa.text("gone_at IS NULL")
+    op.create_index("ix_source_file_there", "source_file", key, sqlite_where=there, postgresql_where=there)
     op.create_table(
         "study",
         *_id("study"),
