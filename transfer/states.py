@@ -16,7 +16,7 @@ class CaptureState(StrEnum):
     DELIVERED = "delivered"
     RETIRED = "retired"
     RECALLED = "recalled"
-    """A person said, after the spool was freed, where it belongs: it is fetched back from an archive."""
+    """It was found to belong elsewhere after the spool was freed: it is fetched back from an archive."""
     RELEASED = "released"
     HELD = "held"
 

@@ -18,13 +18,12 @@ from transfer.catalog.notices import RELAY, clear_alert, raise_alert
 from transfer.states import CaptureState, DeliveryState
 
 _LOOKED_AT_FOR = timedelta(days=30)
-_IN_SPOOL = {CaptureState.MATCHED, CaptureState.PLANNED, CaptureState.DELIVERED}
+_MOVABLE = [CaptureState.MATCHED, CaptureState.PLANNED, CaptureState.DELIVERED, CaptureState.RETIRED]
 
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
     id: int
-    state: str
     study_uid: str
     series_uid: str | None
     certainty: str
@@ -40,7 +39,8 @@ def rejoin(database: Database, *, now: datetime, grown_since: datetime, quiet_s:
     """Judge anew what the relay itself joined and whose study grew and is quiet since; False: some were at work.
 
     What had a study alone, or lay beside what needs it, and has a series now is delivered there too, and its former
-    place stays. Where a series is in doubt now, nothing is moved: a person is told. A person's word is never judged.
+    place stays; what was freed from the spool is fetched back for it. Where a series is in doubt now, nothing is moved:
+    a person is told. A person's word is never judged.
     """
     quiet = timedelta(seconds=quiet_s)
     with database.read() as connection:
@@ -70,13 +70,13 @@ def _joined(connection: Connection, *, now: datetime, after: datetime, until: da
     c, m, s, n, d = (t.c for t in (tables.capture, tables.match, tables.study, tables.measurement, tables.delivery))
     held = select(d.capture_id).where(d.kind == "raw", d.state == DeliveryState.HELD, d.held_code == BY_A_PERSON)
     query = (
-        select(c.id, c.state, s.study_uid, m.series_uid, m.certainty, n.document)
+        select(c.id, s.study_uid, m.series_uid, m.certainty, n.document)
         .select_from(tables.capture)
         .join(tables.match)
         .join(tables.study, s.id == m.study_id)
         .join(tables.measurement, n.capture_id == c.id)
         .where(counts(), is_image(), m.actor == RELAY, m.at > now - _LOOKED_AT_FOR)
-        .where(c.state.in_([*_IN_SPOOL, CaptureState.RETIRED]), c.id.not_in(held))
+        .where(c.state.in_(_MOVABLE), c.id.not_in(held))
         .where(_is_news(after, until))
         .order_by(c.id)
     )
@@ -109,7 +109,7 @@ def _weigh(connection: Connection, row: _Joined, decision: Decision, *, at: date
         add_series(connection, row.id, decision)
     if is_there or _stays_loose(row, decision):
         clear_alert(connection, key=f"doubt:{row.id}", at=at)
-    elif is_certain and (row.series_uid is None or row.is_beside) and row.state in _IN_SPOOL:
+    elif is_certain and (row.series_uid is None or row.is_beside):
         capture = movable(connection, row.id)
         why = "Images that came later show its scan; what lies in the former place is left to its owner."
         withdraw(connection, row.id, why=why, actor=RELAY, at=at)
@@ -129,12 +129,8 @@ def _stays_loose(row: _Joined, decision: Decision) -> bool:
 
 
 def _doubt(connection: Connection, row: _Joined, decision: Decision, *, at: datetime) -> None:
-    is_late = decision.certainty in {Certainty.CERTAIN, Certainty.BESIDE} and (row.series_uid is None or row.is_beside)
-    what = (
-        f"Images that came later show the scan of capture {row.id}, whose data lie elsewhere in its session, and the "
-        f"spool is freed. `kspace link {row.id}` with that scan fetches them back and delivers them there."
-        if is_late
-        else f"Images that came later put the scan of capture {row.id} in doubt. Nothing was moved. See `kspace "
-        f"review`, then say with `kspace link {row.id}` which it is."
+    text = (
+        f"Images that came later put the scan of capture {row.id} in doubt. Nothing was moved. See `kspace review`, "
+        f"then say with `kspace link {row.id}` which it is. {decision.reason}"
     )
-    raise_alert(connection, key=f"doubt:{row.id}", severity="warning", text=f"{what} {decision.reason}", at=at)
+    raise_alert(connection, key=f"doubt:{row.id}", severity="warning", text=text, at=at)

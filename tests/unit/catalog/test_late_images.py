@@ -258,15 +258,16 @@ def test_what_a_person_rejected_is_not_joined_again_until_they_undo_it(database,
     assert not is_rejected(database, 1, judge(database, RAW))
 
 
-def test_what_was_freed_from_the_spool_is_told_and_not_moved(database, clock, arrive, deliver):
+def test_what_was_freed_from_the_spool_is_fetched_back_to_move(database, clock, arrive, deliver):
     arrive("1.1", 1, **OTHER)
     deliver()
     with database.write() as connection:
         connection.execute(update(tables.capture).values(state="retired"))
     arrive("1.1", 2, **SCAN)
     assert rejoin(database, now=clock.now(), grown_since=LONG_AGO, quiet_s=0.0)
-    assert (_state(database), _match(database)) == ("retired", (None, "relay"))
-    assert _alerts(database) == ["doubt:1"]
+    assert (_state(database), _match(database)) == ("recalled", ("1.1.2", "relay"))
+    assert _raw(database) == (DeliveryState.WITHDRAWN, None, ["place 2"])
+    assert _alerts(database) == []
 
 
 def test_what_is_at_work_is_judged_at_the_next_look(database, store, clock, arrive, deliver):

@@ -83,11 +83,11 @@ def session(
     if as_json:
         print_json(found)
         return
-    for one in found:
-        rows = [_measured(raw) for raw in one["measurements"]] + list(_without_raw(one))
-        if as_csv:
-            _csv(rows)
-            continue
+    pages = [[_measured(raw) for raw in one["measurements"]] + list(_without_raw(one)) for one in found]
+    if as_csv:
+        _csv([row for rows in pages for row in rows])
+        return
+    for one, rows in zip(found, pages, strict=True):
         for sent in one["sessions"]:
             where = f"{sent['destination']}/{sent['project']}/{sent['session']}"
             console.print(f"{where}: images {sent['state']}. {sent['reason'] or ''}", highlight=False, markup=False)

@@ -9,6 +9,7 @@ from transfer.catalog import lists
 
 _ENDED = {
     "retired": "verified in every archive; the spool is freed",
+    "recalled": "being fetched back from an archive, since it belongs elsewhere",
     "delivered": "verified in every archive; kept in the spool for a while",
 }
 Line = tuple[str, str]
