@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
+from hardware.host.speed import measure
 from hardware.records import PoolMode
 from kspace.errors import BadInput, DestinationError, SpoolError
 from kspace.pack import pack
@@ -104,20 +105,7 @@ def _share(box: Box, name: str) -> Stretch:
 
 
 def _disk(folder: Path, size: int, shrinks: float) -> Stretch:
-    path, block = folder / "disk", os.urandom(_BLOCK)
-    began = time.monotonic()
-    with path.open("wb", buffering=0) as out:
-        for _ in range(0, size, _BLOCK):
-            out.write(block)
-        os.fsync(out.fileno())
-        os.posix_fadvise(out.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    written = size / (time.monotonic() - began)
-    began = time.monotonic()
-    with path.open("rb", buffering=0) as back:
-        while back.read(_BLOCK):
-            pass
-    read = size / (time.monotonic() - began)
-    path.unlink()
+    written, read = measure(folder / "disk", size=size)
     rate = 1 / (shrinks / written + _READS * shrinks / read)
     said = f"writes {_megabytes(written)}, reads {_megabytes(read)}"
     return Stretch(name="spool's disk", said=said, gb_per_hour=_per_hour(rate))

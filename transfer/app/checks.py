@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,6 +17,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from dicom.listener import ListenerSettings
+from hardware.host.encryption import is_encrypted
 from kspace import sources
 from kspace.errors import BadInput, KspaceError
 from kspace.sources.settings import Scope
@@ -65,6 +67,21 @@ def _spool(box: Box) -> Iterator[Finding]:
         yield Finding(
             "spool", is_right=False, said=f"not writable ({error.strerror}); give the relay's account the folder"
         )
+        return
+    yield _secrecy(spool)
+
+
+def _secrecy(spool: Path) -> Finding:
+    """Warn of a disk that could be read by whoever gets it."""
+    what = "encryption of the spool"
+    try:
+        is_secret = is_encrypted(spool.resolve())
+    except (KspaceError, OSError) as error:
+        return Finding(what, is_right=True, said=f"unknown: {error}", warns=True)
+    if is_secret:
+        return Finding(what, is_right=True, said="LUKS or ZFS: a disk that is sent back cannot be read")
+    said = "no LUKS or ZFS encryption is seen: a disk that is sent back could be read; see hardware/README.md"
+    return Finding(what, is_right=True, said=said, warns=True)
 
 
 def _sources(box: Box) -> Iterator[Finding]:

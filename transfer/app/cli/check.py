@@ -1,5 +1,6 @@
 """`kspace check`: is everything in the configuration as it must be, and how does an archive behave?"""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -32,6 +33,11 @@ def check(
         return
     results = list(run_checks(box, destination=destination))
     box.close()
+    tell_findings(results, as_json=as_json)
+
+
+def tell_findings(results: Sequence[Finding], *, as_json: bool) -> None:
+    """Print findings, a line each; exit code 1 unless all are right."""
     if as_json:
         print_json([asdict(r) for r in results])
     else:

@@ -6,8 +6,12 @@ from typing import Annotated
 import typer
 
 from hardware.host import PROGRAMS
+from hardware.host.drill import write_until_cut
 from kspace.errors import BadInput, NotFound
-from transfer.app.cli.options import DEFAULT_CONFIG, ConfigPath
+from transfer.app.accepting import accept_machine, accept_pool, after_power_cut, become_account
+from transfer.app.checks import run_checks
+from transfer.app.cli.check import tell_findings
+from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, open_box
 from transfer.app.hosting import files_of
 from transfer.config import load_config
 
@@ -57,3 +61,38 @@ def show(
     if len(fitting) != 1:
         raise NotFound(f"{len(fitting)} files are called {name}; `kspace host files` lists them all.")
     typer.echo(made[fitting[0]], nl=False)
+
+
+@host.command("accept")
+def accept(
+    *,
+    config: ConfigPath = DEFAULT_CONFIG,
+    gigabytes: Annotated[float, typer.Option(min=0.01, max=1000, help="How much to write on the pool.")] = 4.0,
+    is_drill: Annotated[bool, typer.Option("--power-cut", help="Write until you pull the plug.")] = False,
+    after_cut: Annotated[
+        int | None, typer.Option("--after-power-cut", min=0, help="The last number seen before the cut.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Test the box before it goes beside a scanner: a line each, what is right and what to do.
+
+    Disks and their self-tests, mirrors, links, clock, the speed of the pool, and all that `kspace check` tries. Run it
+    as root: disks tell nobody else. With --power-cut, by SSH: it counts what is safe on the disk until you pull the
+    plug; the last number stays on your screen. After the start, --after-power-cut NUMBER tells whether all of it is
+    there. Exit code 0 only if everything is right.
+    """
+    loaded = load_config(config)
+    if is_drill:
+        become_account(loaded)
+        typer.echo("Pull the plug when you like; keep the last number you see.")
+        write_until_cut(loaded.relay.folder / "power-cut", acknowledge=lambda number: typer.echo(f"{number} is safe"))
+        raise BadInput("The plug was not pulled; remove the folder power-cut, and begin again.")
+    if after_cut is not None:
+        results = [after_power_cut(loaded, acknowledged=after_cut)]
+    else:
+        machine = list(accept_machine(loaded))
+        become_account(loaded)
+        box = open_box(config)
+        results = [*machine, accept_pool(box, gigabytes=gigabytes), *run_checks(box)]
+        box.close()
+    tell_findings(results, as_json=as_json)
