@@ -1,12 +1,14 @@
 """How much memory a large file takes on its way: ``python -m tests.bench.memory --gigabytes 20``.
 
 A relay of its own process takes a practice file off a share, packs, joins and plans it, sends it to a sandbox and reads
-every byte back as proof. For each step the process's peak is told above what it had before, idle, after a small file
-went the same way. The large file is one practice measurement fifty times, with random samples, which no codec shortens,
-so that all of it is sent. It needs twice its size on the disk; on the share it is removed once it is packed.
+every byte back as proof; then `kspace restore` fetches it. For each step the process's peak is told above what it had
+before, idle, after a small file went the same way; of the restore, above that of the small file. The large file is one
+practice measurement fifty times, with random samples, which no codec shortens, so that all of it is sent. It needs
+three times its size on the disk; on the share it is removed once it is packed, in the spool once it is proved.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -101,8 +103,19 @@ def deliver(box: Box, pid: int, share: Path, made: Path) -> Iterator[tuple[str, 
             (share / made.name).unlink(missing_ok=True)
 
 
+def restored(config: Path, capture_id: int, target: Path) -> tuple[float, float]:
+    """Fetch a capture back and remove it; return the seconds, and the process's peak in MB."""
+    began = time.monotonic()
+    process = subprocess.Popen([_KSPACE, "restore", str(capture_id), "-o", target, "-c", config])
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, "it did not come back"
+    target.unlink()
+    return time.monotonic() - began, used.ru_maxrss * 1024 / 1e6
+
+
 def main() -> None:
-    """Deliver a small file, then a large one, and print what the large one took."""
+    """Deliver a small file, then a large one, fetch both, and print what the large one took."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=2.0)
     given = parser.parse_args()
@@ -118,6 +131,7 @@ def main() -> None:
         wait_until(lambda: _answers(url), within_s=60)
         box = stack.enter_context(closing(Box(load_config(config))))
         pid = stack.enter_context(_running(_KSPACE, "serve", "-c", config))
+        small = 0.0
         for number, times in ((1, 1), (2, _TIMES)):
             readouts = int(given.gigabytes * 1e9 / _TIMES / _READOUT_BYTES)
             twix = measurement(number, study=number, readouts=readouts, channels=32, samples=512)
@@ -130,6 +144,12 @@ def main() -> None:
             for step, seconds, peak in deliver(box, pid, folder / "scanner", raw.path):
                 sys.stdout.write(f"{step}: {seconds:.0f} s, peak {peak - idle:.0f} MB above the {idle:.0f} MB before\n")
                 sys.stdout.flush()
+            seconds, peak = restored(config, number, folder / "back.dat")
+            small = small or peak
+            sys.stdout.write(
+                f"restore: {seconds:.0f} s, peak {peak - small:.0f} MB above the small file's {small:.0f}\n"
+            )
+            sys.stdout.flush()
 
 
 def _answers(url: str) -> bool:
