@@ -54,7 +54,7 @@ TRANSITIONS: Final[dict[type, dict[State, frozenset[State]]]] = {
         _C.SKIPPED: frozenset({_C.FOUND}),
         _C.PACKED: frozenset({_C.MATCHED, _C.HELD}),
         _C.MATCHED: frozenset({_C.PLANNED, _C.RELEASED, _C.FOUND, _C.MATCHED, _C.HELD}),
-        _C.PLANNED: frozenset({_C.DELIVERED, _C.MATCHED, _C.SKIPPED, _C.HELD}),
+        _C.PLANNED: frozenset({_C.FOUND, _C.DELIVERED, _C.MATCHED, _C.SKIPPED, _C.HELD}),
         _C.DELIVERED: frozenset({_C.RETIRED, _C.PLANNED, _C.MATCHED, _C.HELD}),
         _C.RETIRED: frozenset({_C.RECALLED, _C.SKIPPED}),
         _C.RECALLED: frozenset({_C.MATCHED, _C.PACKED, _C.HELD}),

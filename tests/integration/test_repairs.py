@@ -241,6 +241,40 @@ def test_what_only_the_archive_had_and_lost_is_held_and_captured_anew(relay, tmp
         assert not running.alerts(), "what was put back there is proved again"
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_the_spool_spoiled_before_it_left_is_captured_again_while_the_scanner_has_it(
+    relay, tmp_path, play, is_there
+):
+    raw = make(tmp_path / "scanner" / "one.dat", measurement(1))
+    play(refuse=1.0, refuse_status=503, only="PUT .*/files/")
+    with relay.but(keep_s=3600).running() as running:
+        send_until_taken(raw.images, running.port, within_s=20)
+        wait_until(lambda: any("503" in text for text in running.alerts()), within_s=40, told=running.stories)
+        if not is_there:
+            raw.path.rename(tmp_path / "gone.dat")
+            wait_until(lambda: running.stories()["one.dat"]["gone_at"], within_s=20)
+        packed = running.box.config.relay.spool / "00000001.packed"
+        data = bytearray(packed.read_bytes())
+        data[len(data) // 2] ^= 1
+        packed.write_bytes(data)
+        play()
+        if is_there:
+            wait_until(lambda: is_proved(running, raw), within_s=40, told=running.stories)
+            story = running.stories()["one.dat"]
+            assert is_the_same(running, story, raw, tmp_path / "back.dat")
+            assert "capture.reopened" in [event["verb"] for event in story["events"]]
+            wait_until(lambda: not running.alerts(), within_s=10, told=running.alerts)
+        else:
+            held = {"central": "held"}
+            wait_until(lambda: states(running) == held, within_s=40, told=running.stories)
+            assert any("not what was packed" in text for text in running.alerts())
+            assert running.stories()["one.dat"]["state"] == "planned"
+
+
+def states(running):
+    return {d["destination"]: d["state"] for d in running.deliveries(kind="raw", to="central")}
+
+
 def test_the_oldest_proof_is_renewed_by_itself(relay, tmp_path):
     raw = make(tmp_path / "scanner" / "one.dat", measurement(1))
     with relay.running() as running:

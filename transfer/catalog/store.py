@@ -14,11 +14,12 @@ from sqlalchemy import Connection, RowMapping, Table, and_, exists, literal, or_
 from sqlalchemy.exc import IntegrityError
 
 from kspace.clock import Clock
-from kspace.errors import DestinationError, KspaceError, Retry
+from kspace.errors import DestinationError, KspaceError, Retry, SpoolDamaged
 from transfer.catalog import tables
 from transfer.catalog.database import Database
 from transfer.catalog.loading import load_capture, load_delivery
 from transfer.catalog.notices import RELAY, clear_alert, note, raise_alert
+from transfer.catalog.recapturing import capture_again
 from transfer.catalog.saving import save, unend
 from transfer.catalog.twins import recognised, wake_twins
 from transfer.records import Done, Held, Later, Outcome, Record, SendAgain
@@ -142,6 +143,8 @@ class Store:
                 case Later(reason, after_s):
                     due_at = now if is_woken else now + timedelta(seconds=after_s)
                     self._give_back(connection, table, row, {"reason": reason, "due_at": due_at, "failures": 0})
+                case Held(reason, SpoolDamaged.code) if capture_again(connection, row, reason, now):
+                    self._give_back(connection, table, row, {})
                 case Held(reason, code):
                     self._hold(connection, table, row, reason, code, now)
         _log.info("stage.committed", kind=claim.kind, id=claim.id, stage=claim.stage, outcome=type(outcome).__name__)
