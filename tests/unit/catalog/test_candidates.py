@@ -8,7 +8,7 @@ from sqlalchemy import Engine, event, text
 
 from dicom.records import Series
 from kspace.records import Measurement
-from transfer.catalog.candidates import find_candidates
+from transfer.catalog.candidates import find_candidates, find_rivals
 
 FRAME = "1.3.12.2.1107.5.2.43.4711.1.20260301110000000.0.0.0"
 RAW = Measurement(
@@ -59,17 +59,23 @@ def _statements() -> Iterator[list[tuple[str, object]]]:
 
 def test_every_look_up_goes_by_an_index(database, arrive):
     for number in range(60):
-        arrive(f"1.{number}", 1, lprotid=-number, frame_of_reference=FRAME if number == 7 else None)
+        frame = FRAME if number == 7 else None
+        arrive(f"1.{number}", 1, lprotid=-number, frame_of_reference=frame, ticks=(8_000_100,))
     with _statements() as seen:
         assert found(database).keys() == {"1.1.1", "1.7.1"}
+        assert find_rivals(database, RAW) == []
     looked_up = [(s, p) for s, p in seen if s.startswith("SELECT")]
-    assert len(looked_up) == 3
+    assert len(looked_up) == 5
     with database.read() as connection:
         if not database.is_sqlite:
             connection.execute(text("SET LOCAL enable_seqscan = off"))
         explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
         for statement, parameters in looked_up:
             plan = [str(row[-1]) for row in connection.exec_driver_sql(explain + statement, parameters)]
-            scans = [s for s in plan if "Seq Scan" in s or s.startswith(("SCAN series", "SCAN instance", "SCAN study"))]
+            scans = [
+                s
+                for s in plan
+                if "Seq Scan" in s or s.startswith(("SCAN series", "SCAN instance", "SCAN study", "SCAN measurement"))
+            ]
             assert not scans, plan
             assert any("index" in s.lower() or "INTEGER PRIMARY KEY" in s for s in plan), plan

@@ -1,11 +1,9 @@
-"""How the join does on a world of known truth: `python -m tests.unit.dicom.join_matrix [SESSIONS [SEED]]`."""
+"""How the join does on a world of known truth: `python -m tests.unit.dicom.join_matrix [SESSIONS [SEED ...]]`."""
 
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-
-from rich.console import Console
 
 from dicom.join import decide, index_keys, visit_of
 from dicom.records import Certainty, Decision, Level, Series
@@ -39,9 +37,9 @@ class Matrix:
         return sum(counts[WRONG] + counts[WRONG_STUDY] for counts in self.files.values())
 
 
-def judge(world: World, arrived: Iterable[Series]) -> Matrix:
-    """Return how the join answers when these series have arrived."""
-    found, known = Matrix(), list(arrived)
+def judge(world: World, arrived: Iterable[Series], found: Matrix | None = None) -> Matrix:
+    """Return how the join answers when these series have arrived, added to what was found in other worlds."""
+    found, known = found or Matrix(), list(arrived)
     uids = {series.series_uid for series in known}
     for raw, decision in decisions(world, known):
         found.add(raw, decision, uids)
@@ -93,9 +91,11 @@ def table(found: Matrix) -> str:
 
 
 if __name__ == "__main__":
-    given = dict(enumerate(sys.argv))
-    sessions, seed = int(given.get(1, 500)), int(given.get(2, 1))
-    world = make_world(sessions=sessions, seed=seed)
-    out = Console(width=200, highlight=False)
-    out.print(f"{sessions} sessions, {len(world.raw)} raw files, {len(world.series)} series, seed {seed}\n")
-    out.print(table(judge(world, world.series)), markup=False)
+    sessions, *seeds = [int(given) for given in sys.argv[1:]] or [500]
+    found, raw_files, all_series = Matrix(), 0, 0
+    for seed in seeds or [1]:
+        world = make_world(sessions=sessions, seed=seed)
+        judge(world, world.series, found)
+        raw_files, all_series = raw_files + len(world.raw), all_series + len(world.series)
+    said = f"{sessions} sessions for each of the seeds {seeds or [1]}: {raw_files} raw files, {all_series} series"
+    sys.stdout.write(f"{said}\n\n{table(found)}\n")
