@@ -12,7 +12,7 @@ from socket import AF_INET6
 from hardware.records import Reading, Severity
 from kspace.errors import ConfigError, KspaceError
 from transfer.app.wiring import Box
-from transfer.catalog.figures import Done, Totals, oldest_unsent, standing
+from transfer.catalog.figures import Done, Figures, Totals, oldest_unsent, standing
 from transfer.catalog.readings import newest_readings
 from transfer.states import CaptureState, DeliveryState
 
@@ -190,15 +190,13 @@ _VERSION = version("kspace-relay")
 _NOTHING = Done()
 
 
-def _by_state(
-    counted: Mapping[tuple[str, ...], float], states: type[CaptureState] | type[DeliveryState]
-) -> list[Sample]:
+def _by_state(counted: Figures, states: type[CaptureState] | type[DeliveryState]) -> list[Sample]:
     return [({"state": state}, counted.get((state,), 0)) for state in states]
 
 
 def _of_scanners(
     scanners: Iterable[str],
-    figures: Mapping[str, Mapping[tuple[str, ...], float]],
+    figures: Mapping[str, Figures],
     totals: Mapping[tuple[str, str, str], Done],
     oldest: Mapping[str, datetime],
     now: datetime,
@@ -234,7 +232,7 @@ def _of_scanners(
 
 def _of_destinations(
     destinations: Iterable[str],
-    figures: Mapping[str, Mapping[tuple[str, ...], float]],
+    figures: Mapping[str, Figures],
     totals: Mapping[tuple[str, str, str], Done],
 ) -> Iterator[Family]:
     of_raw = [(d, {"destination": d}) for d in destinations]
@@ -260,14 +258,14 @@ def _of_destinations(
         "When a destination last proved that it holds something new.",
         [(labels, at.timestamp()) for labels, at in proofs if at is not None],
     )
-    backlog: dict[tuple[str, ...], float] = {
+    backlog: Figures = {
         **figures["backlog_bytes"],
         **{(d, "dicom"): n for (d,), n in figures["image_backlog"].items()},
     }
     yield Family(
         "kspace_destination_backlog_bytes",
         "Bytes that a destination has not proved to hold yet.",
-        [(labels, backlog.get((d, kind), 0) or 0) for d, kind, labels in of_all],
+        [(labels, backlog.get((d, kind), 0)) for d, kind, labels in of_all],
     )
     yield Family(
         "kspace_destination_waiting_deliveries",

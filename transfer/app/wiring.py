@@ -41,6 +41,7 @@ from transfer.feeds.remind import remind
 from transfer.feeds.renew import Renewing
 from transfer.feeds.report import report
 from transfer.feeds.returned import returned
+from transfer.feeds.summary import summarize
 from transfer.feeds.sweep import sweep, sweep_images
 from transfer.feeds.tell import remind_again, tell
 from transfer.inbox import CatalogInbox
@@ -280,6 +281,7 @@ class Box:
         return [
             Feed("tell", _TELL_S, _bound(tell, settings, **here)),
             Feed("remind again", _SWEEP_S, _bound(remind_again, settings, **here)),
+            Feed("summarize", _SWEEP_S, _bound(summarize, settings, **here, **who)),
             Feed("forget old messages", _REMIND_S, _bound(forget_old, **here)),
             *(Feed(f"sink {n}", _TELL_S, HandingOver(s, given, **here, **who)) for n, (given, s) in built.items()),
         ]

@@ -1,6 +1,6 @@
 """The relay in figures: how much stands where, and what was done in all; by scanner and destination alone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Select, func, literal, select
 
 from transfer.catalog import tables
 from transfer.catalog.outbox_tables import acknowledgement, outbox
-from transfer.states import CaptureState, DeliveryState
+from transfer.states import LOST_CODES, CaptureState, DeliveryState
 
-Figures = dict[tuple[str, ...], float]
+Figures = dict[tuple[str, ...], int]
 """Values by their labels, in the order of the question."""
 
 _ENDED = {CaptureState.SKIPPED, CaptureState.DELIVERED, CaptureState.RETIRED, CaptureState.RELEASED}
@@ -53,7 +53,7 @@ def standing(connection: Connection) -> dict[str, Figures]:
         "pauses": select(p.what, p.failures),
         "messages": select(o.sink, func.count()).where(o.sent_at.is_(None)).group_by(o.sink),
     }
-    return {n: {tuple(row[:-1]): row[-1] for row in connection.execute(query)} for n, query in queries.items()}
+    return {n: {tuple(row[:-1]): int(row[-1] or 0) for row in connection.execute(q)} for n, q in queries.items()}
 
 
 def oldest_unsent(connection: Connection) -> dict[str, datetime]:
@@ -130,10 +130,38 @@ def done(connection: Connection, *, after: int, upto: int) -> dict[tuple[str, st
     return found
 
 
-def first_event_after(connection: Connection, at: datetime) -> int:
+def last_event_before(connection: Connection, at: datetime) -> int:
     """Return the id of the last event before an instant: what came after it has a greater one."""
     e = tables.event.c
     return connection.execute(select(func.max(e.id)).where(e.at < at)).scalar() or 0
+
+
+def flow(connection: Connection, *, after: int) -> Iterator[tuple[str, datetime, int]]:
+    """Yield ``packed`` and ``verified``, when it was, and of how many bytes as packed, of the events after an id."""
+    c, d, e = tables.capture.c, tables.delivery.c, tables.event.c
+    is_news = (e.id > after) & (e.before.is_distinct_from(e.after))
+    events = tables.event
+    of_captures = select(e.at, c.stored_bytes).select_from(events.join(tables.capture, c.id == e.subject_id))
+    of_deliveries = select(e.at, c.stored_bytes).select_from(
+        events.join(tables.delivery, d.id == e.subject_id).join(tables.capture, c.id == d.capture_id)
+    )
+    for word, verb, query in (
+        ("packed", "capture.packed", of_captures),
+        ("verified", "delivery.verified", of_deliveries),
+    ):
+        for at, stored in connection.execute(query.where(is_news, e.verb == verb)):
+            yield word, at, int(stored or 0)
+
+
+def lost(connection: Connection) -> dict[str, int]:
+    """Return how many files were gone before they were captured, and how many an archive lost and nobody can send."""
+    c, d = tables.capture.c, tables.delivery.c
+    gone = (c.state == CaptureState.HELD) & (c.held_code == "file_vanished")
+    lost_there = (d.state == DeliveryState.HELD) & d.held_code.in_(LOST_CODES)
+    return {
+        "scanner": connection.execute(select(func.count(c.id)).where(gone)).scalar_one(),
+        "archive": connection.execute(select(func.count(d.id)).where(lost_there)).scalar_one(),
+    }
 
 
 def _image_backlog() -> Select[Any]:

@@ -23,7 +23,7 @@ from transfer.catalog.tables import alert
 Row = dict[str, Any]
 
 _AT_ONCE = 50
-_LISTED = 10
+_LISTED = 5
 """So many sentences a message holds; the rest is counted."""
 _PATIENCE = 3
 """After so many failed attempts at one message the other sinks are told."""
@@ -140,8 +140,9 @@ def _where(relay: str, site: str) -> str:
 
 
 def _subject(relay: str, kind: str, severity: str, topic: str, told: Sequence[Row]) -> str:
-    word = {"alert": severity, "over": "over", "reminder": f"still {severity}"}[kind]
-    what = told[0]["text"] if len(told) == 1 else f"{len(told):,} alerts of {topic}"
+    word = "over" if kind == "over" else f"still {severity}" if kind == "reminder" else severity
+    number = sum(row["cleared_at"] is None for row in told) or len(told)
+    what = told[0]["text"] if number == 1 else f"{number:,} alerts of {topic}: {told[0]['text']}"
     return f"[{relay}] {word}: {textwrap.shorten(what, 100, placeholder=' …')}"
 
 
@@ -153,7 +154,9 @@ def _text(told: Sequence[Row], counts: tuple[int, int, int], *, topic: str, wher
         over = f", over since {_clock(row['cleared_at'])}" if row["cleared_at"] else ""
         seen = f", acknowledged by {row['actor']}" if row["actor"] and not over else ""
         lines += [f"{row['severity'].upper()} {row['key']}, since {_clock(row['raised_at'])}{over}{seen}"]
-        lines += [textwrap.fill(row["text"], 100, initial_indent="  ", subsequent_indent="  "), ""]
+        if not over or kind == "over":
+            lines += [textwrap.fill(row["text"], 100, initial_indent="  ", subsequent_indent="  ")]
+        lines.append("")
     if len(told) > _LISTED:
         lines += [f"And {len(told) - _LISTED:,} more; `kspace alerts` lists them.", ""]
     lines.append(f"Told by {where}.")
