@@ -12,8 +12,9 @@ from socket import AF_INET6
 from hardware.records import Reading, Severity
 from kspace.errors import ConfigError, KspaceError
 from transfer.app.wiring import Box
-from transfer.catalog.figures import Done, Figures, Totals, oldest_unsent, standing
+from transfer.catalog.figures import Figures, oldest_unsent, standing
 from transfer.catalog.readings import newest_readings
+from transfer.catalog.totals import Done, Totals
 from transfer.states import CaptureState, DeliveryState
 
 _FRESH_S = 1.0

@@ -14,10 +14,11 @@ from hardware.sinks import Message, Picture, SinkSettings
 from kspace.calendar import wall_clock
 from kspace.clock import Clock
 from transfer.catalog.database import Database
-from transfer.catalog.figures import Done, Figures, done, flow, last_event_before, lost, oldest_unsent, standing
+from transfer.catalog.figures import Figures, lost, oldest_unsent, standing
 from transfer.catalog.outbox import enter
 from transfer.catalog.outbox_tables import outbox
 from transfer.catalog.readings import history, newest_readings
+from transfer.catalog.totals import Done, done, flow, last_event_before
 from transfer.feeds.picture import bars
 
 _BINS: Mapping[str, tuple[int, timedelta, str]] = {

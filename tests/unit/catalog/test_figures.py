@@ -10,7 +10,7 @@ from sqlalchemy import insert
 
 from hardware.records import PoolMode, Reading
 from hardware.sinks import Message, SinkSettings, Told
-from transfer.catalog import figures, tables
+from transfer.catalog import figures, tables, totals
 from transfer.catalog.notices import note, raise_alert
 from transfer.catalog.readings import write_readings
 from transfer.feeds.hand_over import HandingOver
@@ -52,7 +52,7 @@ def filled(database, clock):
         ):
             at = now - hours * HOUR
             file = {"id": number, "scanner": scanner, "source": f"{scanner}/1", "path": f"{number}", "version": 1}
-            file |= {"size": number * GB, "mtime_ns": 1, "changed_at": at, "first_seen_at": at, "last_seen_at": at}
+            file |= {"size": number * GB, "mtime_ns": 1, "changed_at": at, "first_seen_at": at, "scope": "files"}
             connection.execute(insert(tables.source_file).values(file))
             work = {"state": state, "since_at": at, "due_at": at}
             packed = {"stored_bytes": number * GB // 2, "held_code": "file_vanished" if state == "held" else None}
@@ -72,9 +72,9 @@ def filled(database, clock):
 
 
 def test_what_stands_where_and_what_was_done(filled):
-    totals = figures.Totals()
+    look = totals.Totals()
     with filled.read() as connection:
-        found, done = figures.standing(connection), totals.look(connection)
+        found, done = figures.standing(connection), look.look(connection)
         oldest = figures.oldest_unsent(connection)
     assert found["captures"] == {("retired",): 1, ("planned",): 1, ("held",): 1}
     assert found["waiting_bytes"] == {("prisma",): 2 * GB, ("vida",): 3 * GB}
@@ -90,16 +90,16 @@ def test_what_stands_where_and_what_was_done(filled):
 
 
 def test_totals_go_on_from_the_last_look(filled, clock):
-    totals, fresh = figures.Totals(), figures.Totals()
+    look, fresh = totals.Totals(), totals.Totals()
     with filled.read() as connection:
-        totals.look(connection)
+        look.look(connection)
     with filled.write() as connection:
         said = {"subject": "capture", "subject_id": 3, "verb": "capture.packed", "before": "settled", "after": "packed"}
         note(connection, at=clock.now(), actor="relay", **said)
     with filled.read() as connection:
-        assert totals.look(connection) == fresh.look(connection)
-        assert totals.look(connection)["packed", "vida", ""].number == 1
-        before = figures.Totals().look(connection, until=clock.now() - HOUR)
+        assert look.look(connection) == fresh.look(connection)
+        assert look.look(connection)["packed", "vida", ""].number == 1
+        before = totals.Totals().look(connection, until=clock.now() - HOUR)
         assert ("packed", "vida", "") not in before
 
 
