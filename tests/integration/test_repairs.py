@@ -235,10 +235,10 @@ def test_what_only_the_archive_had_and_lost_is_held_and_captured_anew(relay, tmp
         wait_until(lambda: "again.dat" in running.stories(), within_s=20)
         wait_until(lambda: running.stories()["again.dat"]["state"] == "retired", within_s=40, told=running.stories)
         assert is_the_same(running, running.stories()["again.dat"], raw, tmp_path / "back.dat")
-        retried = CliRunner().invoke(app, ["retry", f"d{held()[0]['id']}", "-c", str(relay.write())])
-        assert retried.exit_code == 0
-        wait_until(lambda: is_proved(running, raw), within_s=20, told=running.stories)
-        assert not running.alerts(), "what was put back there is proved again"
+        first = running.stories()["one.dat"]
+        assert (first["state"], [d["state"] for d in first["deliveries"]]) == ("skipped", ["withdrawn"])
+        assert "goes on for both" in first["reason"], "the same bytes are proved in the same folder"
+        assert not running.alerts()
 
 
 @pytest.mark.parametrize("is_there", [True, False])
