@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from dicom.records import Decision, Instance, Series, Study
 from kspace.records import Audit, Measurement, Packed, Part, SourceFile, Verdict
+from kspace.sources.settings import Scope
 from transfer.selection import Choice
 from transfer.states import CaptureState, DeliveryState
 
@@ -20,6 +21,7 @@ class Capture:
     state: CaptureState
     scanner: str
     source: str
+    scope: Scope = Scope.STORE
     file: SourceFile
     changed_at: datetime
     """When the relay, by its own clock, first saw the file as it is."""

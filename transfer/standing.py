@@ -22,6 +22,8 @@ class Standing(StrEnum):
     AT_RISK = "at risk"
     """Wanted, and only the scanner has it, for a day or after failed attempts; or what it needs is not there."""
     ON_ITS_WAY = "on its way"
+    AS_EXPORTED = "complete as exported"
+    """Complete, and the scanner may have more: only what somebody exported is seen."""
     COMPLETE = "complete"
     """Every archive proved that it holds it."""
     NOT_WANTED = "not wanted"
@@ -39,6 +41,8 @@ class RawFacts:
     first_seen_at: datetime
     held_codes: Collection[str | None]
     """Of itself and its deliveries, where held."""
+    is_export: bool = False
+    """From a source that shows only what somebody exported: what goes there is no loss."""
     is_in_doubt: bool = False
     """Images that came late put its scan in doubt."""
     lacks_dependency: bool = False
@@ -49,14 +53,16 @@ def standing_of_raw(facts: RawFacts, *, now: datetime) -> Standing:
     """Return how one raw file stands."""
     if facts.state in {CaptureState.SKIPPED, CaptureState.RELEASED}:
         return Standing.NOT_WANTED
-    if (facts.is_gone and not facts.is_packed) or "lost" in facts.held_codes:
+    if (facts.is_gone and not facts.is_packed and not facts.is_export) or "lost" in facts.held_codes:
         return Standing.LOST
     if facts.state is CaptureState.HELD or facts.held_codes or facts.is_in_doubt:
         return Standing.NEEDS_A_PERSON
     is_only_there = not facts.is_packed and facts.state not in _SAFE
     if facts.lacks_dependency or (is_only_there and _is_late(facts, now)):
         return Standing.AT_RISK
-    return Standing.COMPLETE if facts.state in _SAFE else Standing.ON_ITS_WAY
+    if facts.state not in _SAFE:
+        return Standing.ON_ITS_WAY
+    return Standing.AS_EXPORTED if facts.is_export else Standing.COMPLETE
 
 
 def _is_late(facts: RawFacts, now: datetime) -> bool:

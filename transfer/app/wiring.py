@@ -30,6 +30,7 @@ from transfer.destinations.imaging import DicomArchive
 from transfer.destinations.probing import Probed
 from transfer.destinations.reach import Reach, pace_of
 from transfer.engine import Engine, Feed, Stage, Way
+from transfer.feeds.exports import look_for_exports
 from transfer.feeds.find import find
 from transfer.feeds.hand_over import HandingOver, forget_old
 from transfer.feeds.look import look, look_back
@@ -261,6 +262,11 @@ class Box:
             Feed("look", _PLACE_S, self._looking(ours)),
             Feed("renew", _PLACE_S, Renewing(self.archives(), database=self.database, clock=self.clock)),
             Feed("remind", _REMIND_S, _bound(remind, database=self.database, clock=self.clock)),
+            Feed(
+                "exports",
+                _PLACE_S,
+                _bound(look_for_exports, rules=self.config.rule, database=self.database, clock=self.clock),
+            ),
             Feed("sweep", _SWEEP_S, _bound(sweep, spool=self.config.relay.spool, database=self.database)),
             *self._feeds_of_images(),
             *self._feeds_of_sinks(),

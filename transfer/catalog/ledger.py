@@ -9,10 +9,12 @@ from sqlalchemy import ColumnElement, Connection, Select, case, delete, desc, fu
 
 from kspace.errors import NotFound
 from kspace.records import Measurement
+from kspace.sources.settings import Scope
 from transfer.catalog import documents, tables
 from transfer.catalog.copies import former_copies
 from transfer.catalog.database import Database
 from transfer.catalog.dependencies import dependencies_of
+from transfer.catalog.exported import not_exported
 from transfer.catalog.judging import judge
 from transfer.catalog.latest import counts
 from transfer.catalog.notices import in_doubt
@@ -133,7 +135,12 @@ def _sessions(connection: Connection, ids: Sequence[int], now: datetime) -> list
     )
     came = {study: (series, instances) for study, series, instances in connection.execute(received)}
     studies = {r.id: r for r in connection.execute(select(s.id, s.study_uid, s.document).where(s.id.in_(ids)))}
-    return [_session(studies[study], files[study], images[study], came.get(study, (0, 0))) for study in ids]
+    lacking = defaultdict(list)
+    for one in not_exported(connection, ids):
+        lacking[one.study_id].append(one.series_uid)
+    return [
+        _session(studies[study], files[study], images[study], came.get(study, (0, 0)), lacking[study]) for study in ids
+    ]
 
 
 def _by_study(rows: Iterable[Any]) -> defaultdict[int, list[Row]]:
@@ -143,9 +150,16 @@ def _by_study(rows: Iterable[Any]) -> defaultdict[int, list[Row]]:
     return found
 
 
-def _session(study: Any, mine: list[Row], sent: list[Row], received: tuple[int, int]) -> Row:  # noqa: ANN401 -- a row
+def _session(
+    study: Any,  # noqa: ANN401 -- a row
+    mine: list[Row],
+    sent: list[Row],
+    received: tuple[int, int],
+    lacking: list[str],
+) -> Row:
     of_images = standing_of_images([DeliveryState(one["state"]) for one in sent])
-    standing, _ = badge([of_images, *(one["standing"] for one in mine)])
+    exported = [Standing.AS_EXPORTED] if lacking else []
+    standing, _ = badge([of_images, *(one["standing"] for one in mine), *exported])
     return {
         "study_id": study.id,
         "study_uid": study.study_uid,
@@ -157,6 +171,7 @@ def _session(study: Any, mine: list[Row], sent: list[Row], received: tuple[int, 
         "images": of_images,
         "series_received": received[0],
         "instances_received": received[1],
+        "not_exported": lacking,
         "counts": badge(one["standing"] for one in mine)[1],
         "raw": mine,
     }
@@ -171,6 +186,7 @@ def _raw(
     columns += [
         c.stored_bytes,
         f.scanner,
+        f.scope,
         f.path,
         f.size,
         f.gone_at,
@@ -209,6 +225,7 @@ def _facts(row: Row, sent: Collection[Row]) -> RawFacts:
         state=CaptureState(row["state"]),
         is_packed=row["is_packed"],
         is_gone=row["gone_at"] is not None,
+        is_export=row["scope"] == Scope.EXPORTS,
         failures=row["failures"],
         first_seen_at=row["first_seen_at"],
         held_codes=[one["held_code"] for one in (row, *sent) if one["state"] == DeliveryState.HELD],

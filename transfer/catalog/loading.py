@@ -8,6 +8,7 @@ from sqlalchemy import Connection, RowMapping, Select, desc, select
 from dicom.records import Study
 from kspace.errors import NotFound
 from kspace.records import Audit, Measurement, Part, SourceFile, Verdict
+from kspace.sources.settings import Scope
 from transfer.catalog import documents, tables
 from transfer.records import Capture, DicomDelivery, Match, RawDelivery, SeriesHead, StoredInstance
 from transfer.states import CaptureState, DeliveryState
@@ -22,7 +23,7 @@ def load_capture(connection: Connection, capture_id: int) -> Capture:
     c, f = tables.capture.c, tables.source_file.c
     row = _one(
         connection,
-        select(tables.capture, f.scanner, f.source, f.path, f.size, f.mtime_ns, f.changed_at)
+        select(tables.capture, f.scanner, f.source, f.scope, f.path, f.size, f.mtime_ns, f.changed_at)
         .join(tables.source_file)
         .where(c.id == capture_id),
         f"There is no capture {capture_id}; `kspace status` lists those there are.",
@@ -32,6 +33,7 @@ def load_capture(connection: Connection, capture_id: int) -> Capture:
         state=CaptureState(row["state"]),
         scanner=row["scanner"],
         source=row["source"],
+        scope=Scope(row["scope"]),
         file=SourceFile(path=row["path"], size=row["size"], mtime_ns=row["mtime_ns"]),
         changed_at=row["changed_at"],
         since_at=row["since_at"],

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, RowMapping, Table, and_, exists, literal, or_
 from sqlalchemy.exc import IntegrityError
 
 from kspace.clock import Clock
-from kspace.errors import DestinationError, KspaceError, Retry, SpoolDamaged
+from kspace.errors import DestinationError, FileVanished, KspaceError, Retry, SpoolDamaged
 from transfer.catalog import tables
 from transfer.catalog.database import Database
 from transfer.catalog.loading import load_capture, load_delivery
@@ -289,7 +289,7 @@ class Store:
         of_capture = row["id"] if table is tables.capture else row["capture_id"]
         if code in LOST_CODES and of_capture is not None:
             wake_twins(connection, of_capture, now)
-        severity = "critical" if code == "lost" else "warning"
+        severity = "critical" if code in {"lost", FileVanished.code} else "warning"
         raise_alert(connection, key=f"{table.name}:{row['id']}", severity=severity, text=reason, at=now)
 
     def _give_back(self, connection: Connection, table: Table, row: RowMapping, values: dict[str, Any]) -> None:

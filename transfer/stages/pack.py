@@ -4,10 +4,12 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from kspace import pack as kspace_pack
+from kspace.errors import FileVanished
 from kspace.manifest import harmless_name, write_manifest
 from kspace.records import Packed, Verdict
 from kspace.sources import Source
 from transfer.records import Capture, Changed, Done, Held, Outcome, PackedUp, Twin
+from transfer.stages.vanished import vanished
 
 
 def pack(  # noqa: PLR0913 -- the ports
@@ -31,7 +33,10 @@ def pack(  # noqa: PLR0913 -- the ports
         SpoolError: the disk refuses.
     """
     target = spool / capture.spooled
-    before = source.stat(capture.file.path)
+    try:
+        before = source.stat(capture.file.path)
+    except FileVanished:
+        return vanished(capture)
     if before == capture.file:
         with source.open(capture.file.path) as reader:
             packed = kspace_pack.pack(

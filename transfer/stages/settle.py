@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from kspace.clock import Clock
+from kspace.errors import FileVanished
 from kspace.records import Measurement, Verdict
 from kspace.settle import Damaged, Growing, is_quiet, judge
 from kspace.sources import Source
@@ -10,9 +11,10 @@ from kspace.twix.header import read_head
 from kspace.twix.walk import quick_check
 from transfer.records import Capture, Changed, Done, Held, Later, Outcome, Settled
 from transfer.selection import Rule, choose_capture
+from transfer.stages.vanished import vanished
 
 
-def settle(  # noqa: PLR0913 -- the ports and the two times
+def settle(  # noqa: PLR0911, PLR0913 -- each answer by itself; the ports and the two times
     capture: Capture,
     *,
     source: Source,
@@ -27,7 +29,10 @@ def settle(  # noqa: PLR0913 -- the ports and the two times
     Raises:
         SourceError: the share does not answer, or the file vanished.
     """
-    now_seen = source.stat(capture.file.path)
+    try:
+        now_seen = source.stat(capture.file.path)
+    except FileVanished:
+        return vanished(capture)
     if now_seen != capture.file:
         return Done(Changed(now_seen, "The file is still growing on the share."))
     now, since = clock.now(), capture.changed_at

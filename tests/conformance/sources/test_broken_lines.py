@@ -54,7 +54,7 @@ def packing(tmp_path):
         runs.append(watched)
         outcome = pack(
             capture, source=watched, spool=tmp_path, codec="zstd", chunk_bytes=CHUNK,
-            twin_of=lambda *_: None, progress=lambda: None,
+            cuts=(), twin_of=lambda *_: None, progress=lambda: None,
         )  # fmt: skip
         return outcome, watched
 
@@ -133,7 +133,7 @@ def test_a_file_that_changes_under_the_read_is_never_called_packed(line, folder,
 
 @pytest.mark.parametrize("kind", OVER_A_LINE)
 def test_a_server_that_hangs_is_said_to_be_silent_and_used_again_when_it_answers(park, folder, kind):
-    source = AnsweringSource(park.bare(kind, folder, timeout_s=0.7), within_s=3.0)
+    source = AnsweringSource(park.bare(kind, folder, timeout_s=2.0), within_s=8.0)
     server = park.server(kind)
     assert [f.path for f in source.find()] == ["1200.dat"]
     began = SystemClock().monotonic()
@@ -144,7 +144,7 @@ def test_a_server_that_hangs_is_said_to_be_silent_and_used_again_when_it_answers
                 act()
     finally:
         server.resume()
-    assert SystemClock().monotonic() - began < 20
+    assert SystemClock().monotonic() - began < 40
     assert [f.path for f in source.find()] == ["1200.dat"]
 
 

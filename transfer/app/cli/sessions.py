@@ -27,6 +27,7 @@ _COLOURS = {
     Standing.NEEDS_A_PERSON: "red",
     Standing.AT_RISK: "yellow",
     Standing.ON_ITS_WAY: "cyan",
+    Standing.AS_EXPORTED: "green",
     Standing.COMPLETE: "green",
 }
 _WIDE = 140
@@ -174,7 +175,8 @@ def _without_raw(one: Row) -> Iterable[dict[str, Any]]:
         if series["series_uid"] not in joined:
             empty = dict.fromkeys(("raw", "MID", "start", "size", "time left", "needs", "proved by"), "")
             count = series["instances"]
-            said = f"{count} image{'' if count == 1 else 's'}, no raw file joined"
+            is_there = series["series_uid"] not in one["not_exported"]
+            said = f"{count} image{'' if count == 1 else 's'}, {'no raw file joined' if is_there else 'not exported'}"
             name = printable(series["protocol"] or series["description"] or "")
             yield {**empty, "protocol": name, "scan": series["number"], "badge": one["images"], "why": said}
 
