@@ -131,14 +131,16 @@ def _out(settings: HostSettings, facts: Facts) -> Iterator[str]:
 
 
 def _calls(way: str, places: Iterable[str]) -> Iterator[str]:
+    """Yield a rule for each place; a firewall knows no names, so the port of one is open to every address there."""
     for place in sorted(places):
-        host, _, port = place.rpartition(":")
+        host, _, port = place.removeprefix("udp ").rpartition(":")
+        protocol = "udp" if place.startswith("udp ") else "tcp"
         try:
-            if IPv4Address(host).is_loopback:
-                continue
+            known = f"ip daddr {IPv4Address(host)} "
         except ValueError:
-            raise ConfigError(f"{place} is called by the box: the firewall needs its IPv4 address.") from None
-        yield f"{way} ip daddr {host} tcp dport {port} accept"
+            known = ""
+        if not host.startswith("127."):
+            yield f"{way} {known}{protocol} dport {port} accept"
 
 
 def _set(values: Iterable[object]) -> str:

@@ -25,4 +25,4 @@ class Facts:
     out_ports: tuple[int, ...] = ()
     """TCP ports of archives, proxies and the catalog."""
     calls: tuple[str, ...] = ()
-    """``address:port`` of sources, and of consoles that take reports of storage commitment."""
+    """``address:port``, or ``udp address:port``, of sources, mail, logs, and consoles."""

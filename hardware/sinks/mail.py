@@ -53,6 +53,11 @@ class MailSettings(SinkSettings, Trusting):
     to: tuple[_Address, ...] = Field(min_length=1)
     timeout_s: float = Field(default=30.0, gt=0, le=600)
 
+    @property
+    def called(self) -> int:
+        """Return the port that is called."""
+        return self.port or _PORTS[self.security]
+
     @model_validator(mode="after")
     def _fits_together(self) -> "MailSettings":
         if (self.user is None) != (self.password is None):
@@ -95,7 +100,7 @@ class MailSink:
 
     def _connected(self) -> smtplib.SMTP:
         settings = self._settings
-        port = settings.port or _PORTS[settings.security]
+        port = settings.called
         secured = trust(settings) if settings.security != "plain" else None
         connect = partial(smtplib.SMTP_SSL, context=secured) if settings.security == "tls" else smtplib.SMTP
         server = connect(settings.host, port, timeout=settings.timeout_s)

@@ -40,6 +40,11 @@ class SyslogSettings(SinkSettings, Trusting):
     facility: str = Field(default="daemon", pattern=f"^({'|'.join(_FACILITY)})$")
     timeout_s: float = Field(default=10.0, gt=0, le=600)
 
+    @property
+    def called(self) -> int:
+        """Return the port that is called; 0 where none is."""
+        return self.port or _PORTS.get(self.transport, 0)
+
     @model_validator(mode="after")
     def _has_a_host(self) -> "SyslogSettings":
         if (self.transport == "unix") != (self.host is None):
@@ -75,7 +80,7 @@ class SyslogSink:
         return Told(answer=f"{self._settings.socket} took it")
 
     def _by_udp(self, line: bytes) -> Told:
-        place = (self._settings.host, self._settings.port or _PORTS["udp"])
+        place = (self._settings.host, self._settings.called)
         family, kind, number, _, address = socket.getaddrinfo(*place, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, kind, number) as out:
             out.sendto(line, address)
@@ -83,7 +88,7 @@ class SyslogSink:
 
     def _by_tcp(self, line: bytes) -> Told:
         settings = self._settings
-        place = (settings.host or "", settings.port or _PORTS[settings.transport])
+        place = (settings.host or "", settings.called)
         with socket.create_connection(place, timeout=settings.timeout_s) as plain:
             out = plain if settings.transport == "tcp" else self._secured(plain)
             out.sendall(b"%d %s" % (len(line), line))

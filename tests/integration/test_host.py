@@ -18,6 +18,9 @@ from transfer.sandbox import Sandbox, SandboxSettings
 EXAMPLE = Path(__file__).parents[2] / "relay.example.toml"
 
 
+_MAIL = 'kind = "mail"\nsender = "box@example.org"\nto = ["a@example.org"]\n'
+
+
 def host(*words: str):
     return CliRunner().invoke(app, ["host", *words])
 
@@ -93,3 +96,22 @@ def test_the_drill_ends_in_one_line(tmp_path):
     assert kept.exit_code == 0
     assert "all 8 acknowledged records are there" in kept.output
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("sink", "rule"),
+    [
+        ('kind = "syslog"\ntransport = "udp"\nhost = "10.1.2.25"', "ip daddr 10.1.2.25 udp dport 514 accept"),
+        (f'{_MAIL}host = "10.1.2.25"', "ip daddr 10.1.2.25 tcp dport 587 accept"),
+        (f'{_MAIL}host = "mail.example"\nsecurity = "tls"', "ip saddr 10.1.2.9 tcp dport 465 accept"),
+    ],
+)
+def test_alerts_get_out(sink, rule, tmp_path):
+    (tmp_path / "relay.toml").write_text(f'{_without_sinks()}\n[[sink]]\nname = "out"\n{sink}\n')
+    shown = host("show", "nftables.conf", "-c", str(tmp_path / "relay.toml"))
+    assert rule in shown.output
+
+
+def _without_sinks() -> str:
+    document = EXAMPLE.read_text()
+    return document[: document.index("[[sink]]")] if "[[sink]]" in document else document

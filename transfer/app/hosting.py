@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from hardware import sinks
 from hardware.host import host_files
 from hardware.host.records import Door, Facts
 from hardware.host.settings import HostSettings
+from hardware.sinks.mail import MailSettings
+from hardware.sinks.syslog import SyslogSettings
 from kspace import sources
 from kspace.errors import ConfigError
 from kspace.sources.settings import ServerSettings
@@ -43,7 +46,7 @@ def _facts(config: Config) -> Facts:
         folder=config.relay.folder,
         doors=tuple(Door(title=d.ae_title, host=d.host, port=d.port, allowed=d.allowed_ip) for d in config.dicom),
         out_ports=tuple(sorted(set(_ports(config)))),
-        calls=tuple(sorted(consoles | shares)),
+        calls=tuple(sorted(consoles | shares | set(_told(config)))),
     )
 
 
@@ -55,17 +58,26 @@ def _places(source: dict[str, Any]) -> Iterator[str]:
             yield f"{settings.host}:1024-65535"
 
 
+def _told(config: Config) -> Iterator[str]:
+    """Yield what is called to tell people of alerts."""
+    for given in config.sink:
+        settings = settings_of(sinks, given)
+        if isinstance(settings, MailSettings | SyslogSettings) and settings.host:
+            is_udp = isinstance(settings, SyslogSettings) and settings.transport == "udp"
+            yield f"{'udp ' if is_udp else ''}{settings.host}:{settings.called}"
+
+
 def _ports(config: Config) -> Iterator[int]:
-    addresses = [config.relay.catalog, *(address for given in config.destination for address in _addresses(given))]
+    addresses = [config.relay.catalog, *(a for given in (*config.destination, *config.sink) for a in _addresses(given))]
     for address in addresses:
         parts = urlsplit(address or "")
         if parts.hostname and (port := parts.port or _PORTS.get(parts.scheme)):
             yield port
 
 
-def _addresses(destination: dict[str, Any]) -> Iterator[str]:
-    """Yield what a destination calls: its own address, or its proxy's."""
-    proxy = destination.get("proxy")
+def _addresses(given: dict[str, Any]) -> Iterator[str]:
+    """Yield what a destination or a sink calls: its own address, and its proxy's."""
+    proxy = given.get("proxy")
     yield from (
-        given for given in ((proxy or {}).get("url"), destination.get("url"), destination.get("endpoint")) if given
+        url for url in ((proxy or {}).get("url"), given.get("url"), given.get("endpoint")) if isinstance(url, str)
     )

@@ -216,9 +216,11 @@ def test_what_a_firewall_cannot_admit_exactly_is_refused(door, reason):
         host_files(settings(), Facts(name="r", folder=Path("/r"), doors=(door,)))
 
 
-def test_a_console_without_an_address_is_refused():
-    with pytest.raises(ConfigError, match="IPv4 address"):
-        host_files(settings(), Facts(name="r", folder=Path("/r"), calls=("console.example:104",)))
+def test_of_a_name_the_firewall_knows_the_port_alone():
+    rules = host_files(settings(), Facts(name="r", folder=Path("/r"), calls=("udp log.example:514",)))[
+        "etc/nftables.conf"
+    ]
+    assert 'oifname "lan0" ip saddr 10.1.2.9 udp dport 514 accept' in rules
 
 
 @pytest.mark.parametrize("taken", ["192.168.2.1", "192.168.2.2", "192.168.2.3", "192.168.2.0", "192.168.2.255"])
