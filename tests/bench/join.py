@@ -76,7 +76,7 @@ def fill(connection: Connection, study: int) -> None:
     names = ("series", "series_key", "series_tick", "instance", "measurement")
     rows: dict[str, list[dict[str, object]]] = {name: [] for name in names}
     file = {"id": study + 1, "scanner": "s", "source": "s/1", "path": f"{study}.dat", "version": 1, "size": 1}
-    file |= {"mtime_ns": 1, "first_seen_at": AT, "changed_at": AT, "last_seen_at": AT}
+    file |= {"scope": "", "mtime_ns": 1, "first_seen_at": AT, "changed_at": AT}
     connection.execute(insert(tables.source_file).values(file))
     state = {"state": "settled", "since_at": AT, "due_at": AT}
     connection.execute(insert(tables.capture).values(id=study + 1, source_file_id=study + 1, **state))

@@ -36,10 +36,10 @@ def find_candidates(database: Database, measurement: Measurement) -> list[Candid
     studies = select(s.study_id).where(s.id.in_(select(k.series_id).where(of_study)))
     ids = union(shared, select(s.id).where(s.study_id.in_(studies)))
     with database.read() as connection:
-        found = connection.execute(
-            select(s.id, s.document, study.last_arrival_at).join(tables.study).where(s.id.in_(ids.subquery().select()))
-        ).all()
-        ids_found = [row.id for row in found]
+        # As a query inside the next one PostgreSQL would take them for many and read every series there is.
+        ids_found = list(connection.execute(ids).scalars())
+        query = select(s.id, s.document, study.last_arrival_at).join(tables.study).where(s.id.in_(ids_found))
+        found = connection.execute(query).all() if ids_found else []
         ticks, images = _ticks(connection, ids_found, measurement), _planned_on(connection, measurement)
     return [
         Candidate(

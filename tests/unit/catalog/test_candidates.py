@@ -65,7 +65,7 @@ def test_every_look_up_goes_by_an_index(database, arrive):
         assert found(database).keys() == {"1.1.1", "1.7.1"}
         assert find_rivals(database, RAW) == []
     looked_up = [(s, p) for s, p in seen if s.startswith("SELECT")]
-    assert len(looked_up) == 5
+    assert len(looked_up) == 6
     with database.read() as connection:
         if not database.is_sqlite:
             connection.execute(text("SET LOCAL enable_seqscan = off"))
