@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from kspace.preview.quicklook import quick_look
 from kspace.twix.synthetic import Synthetic, write_twix
 from tests.integration.relay import Relay, captures_of, free_port, make, measurement, send_until_taken, wait_until
+from tests.servers import mailbox
+from tests.servers.receiver import Receiver
 from transfer.app.cli import app
 from transfer.app.rawfile import look_into
 from transfer.app.wiring import Box
@@ -35,6 +37,16 @@ def sandbox(tmp_path):
         yield running
 
 
+@pytest.fixture
+def listening():
+    """A mail server with its port, and an HTTP server: where alerts and reports go."""
+    told, port = mailbox.Mailbox(), free_port()
+    running = mailbox.serve(told, port)
+    with Receiver() as posted:
+        yield told, port, posted
+    running.stop()
+
+
 def kspace(*arguments: object) -> str:
     return CliRunner().invoke(app, list(map(str, arguments))).output
 
@@ -44,7 +56,7 @@ def found_in(text: bytes, *wanted: bytes) -> list[bytes]:
 
 
 @pytest.mark.slow
-def test_neither_a_patient_nor_a_password_shows_anywhere(sandbox, tmp_path):
+def test_neither_a_patient_nor_a_password_shows_anywhere(sandbox, tmp_path, listening):
     """Hold all six; then, on a person's word, deliver them by a relay of its own process and look at what it left."""
     relay = Relay(folder=tmp_path, urls={"central": sandbox.url}, password=PASSWORD, port=free_port())
     raws = []
@@ -64,6 +76,8 @@ def test_neither_a_patient_nor_a_password_shows_anywhere(sandbox, tmp_path):
     urls = [request["path"] for request in httpx.get(f"{sandbox.url}/sandbox/log").json()]
     assert not [url for url in urls if "KSPACE" in url], "nothing of it left"
     config = relay.but(identified=ALLOWED).write()
+    (told, mail_port, posted), metrics = listening, f"127.0.0.1:{free_port()}"
+    _add_sinks(config, mail_port=mail_port, post_port=posted.server_port, metrics=metrics)
     box = Box(load_config(config))
     for row in captures_of(box.database).values():
         kspace("retry", row["id"], "-c", config)
@@ -76,30 +90,45 @@ def test_neither_a_patient_nor_a_password_shows_anywhere(sandbox, tmp_path):
                 told=lambda: captures_of(box.database),
             )
             command_lines = b" ".join(map(_command_line, Path("/proc").glob("[0-9]*/cmdline")))
+            wait_until(lambda: told.raw and posted.got, within_s=60, told=lambda: kspace("alerts", "-c", config))
+            said += httpx.get(f"http://{metrics}/metrics").content
         finally:
             process.terminate()
             process.wait()
     box.close()
     assert b"kspace" in command_lines
     assert found_in(command_lines, PASSWORD.encode(), *NAMED) == []
-    said += (tmp_path / "log").read_bytes()
+    said += (tmp_path / "log").read_bytes() + kspace("alerts", "--history", "-c", config).encode()
+    assert b"delivery:" in told.raw[0], "the sinks were told of what was held"
+    said += b"".join([*told.raw, *(body for _, body in posted.got)])
     said += json.dumps(httpx.get(f"{sandbox.url}/sandbox/log").json()).encode()
     for number in range(1, len(raws) + 1):
         page = tmp_path / f"{number}.html"
-        said += kspace("receipt", number, "-c", config).encode()
         kspace("receipt", number, "--html", page, "-c", config)
-        said += page.read_bytes()
-    said += kspace("check", "-c", config).encode()
+        said += kspace("receipt", number, "-c", config).encode() + page.read_bytes()
+    right = kspace("check", "-c", config)
     (tmp_path / "central-password").write_text(f"{PASSWORD}-wrong")
     refused = kspace("check", "-c", config)
     assert "401" in refused
-    said += refused.encode()
+    said += refused.encode() + right.encode()
     assert found_in(said, PASSWORD.encode(), *NAMED) == []
     beside = [p for p in (tmp_path / "archive").rglob("*") if p.is_file() and not p.name.startswith("part-")]
     assert {"manifest.json", "delivery.json", "receipt.json"} <= {p.name for p in beside}
     assert [(p.name, word) for p in beside for word in found_in(bytes(p) + p.read_bytes(), *NAMED)] == []
     packed = b"".join(p.read_bytes() for p in (tmp_path / "archive").rglob("part-*.bin"))
     assert packed, "the raw data themselves are there"
+
+
+def _add_sinks(config: Path, *, mail_port: int, post_port: int, metrics: str) -> None:
+    sinks = {
+        "mail": {"host": "127.0.0.1", "port": mail_port, "security": "plain", "sender": "a@b.org", "to": ["c@d.org"]},
+        "webhook": {"url": f"http://127.0.0.1:{post_port}/"},
+    }
+    text = config.read_text().replace('name = "box"\n', f'name = "box"\nmetrics = "{metrics}"\n')
+    for kind, given in sinks.items():
+        always = {"name": kind, "kind": kind, "gather_s": 0, "reports": ["daily", "weekly"], "report_at": "00:00"}
+        text += "\n[[sink]]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in (always | given).items())
+    config.write_text(text)
 
 
 def _command_line(path: Path) -> bytes:

@@ -5,13 +5,11 @@ import hmac
 import json
 import socket
 import socketserver
-import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +23,7 @@ from kspace.registry import plugins
 from tests.campaign.trust import Authority
 from tests.integration.relay import free_port, wait_until
 from tests.servers import mailbox
+from tests.servers.receiver import Receiver
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ALERT = Alert(key="pool:spool", severity=Severity.CRITICAL, text="Full <to> & ü.", raised_at=AT)
@@ -117,35 +116,6 @@ def test_a_picture_lies_beside_a_text_that_is_whole_without_it(tmp_path):
     assert f'src="cid:{image["Content-ID"].strip("<>")}"' in html
     assert 'alt="&quot;3&quot; days"' in html
     assert "Full &lt;to&gt; &amp; ü." in html
-
-
-class Receiver(ThreadingHTTPServer):
-    """Keeps every request; answers with the status it is set to."""
-
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.status = 200
-        super().__init__(("127.0.0.1", 0), _Post)
-        if tls is not None:
-            self.socket = tls.wrap_socket(self.socket, server_side=True)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.server_close()
-
-
-class _Post(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.got.append((dict(self.headers), body))
-        self.send_response(self.server.status)
-        self.send_header("Location", "/elsewhere")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
 
 
 def test_a_webhook_is_signed_over_time_and_body(tmp_path, authority):

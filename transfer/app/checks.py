@@ -23,6 +23,7 @@ from kspace.errors import BadInput, KspaceError
 from kspace.sources.settings import Scope
 from transfer.app.probing import scratch_projects, standing
 from transfer.app.wiring import Box
+from transfer.catalog.outbox import standing as waiting
 from transfer.config import settings_of
 from transfer.destinations.imaging import DicomArchive
 from transfer.destinations.probing import Advising, Probed
@@ -52,7 +53,24 @@ def run_checks(box: Box, *, destination: str | None = None) -> Iterator[Finding]
     yield from _destinations(box)
     for listener in box.config.dicom:
         yield from _listener(listener)
+    yield from _sinks(box)
     yield from _wishes(box)
+
+
+def _sinks(box: Box) -> Iterator[Finding]:
+    """Say who would be told, and what waits; whether a sink takes a message only a message tells."""
+    names = [name for name in box.sinks() if name != "log"]
+    with box.database.read() as connection:
+        for sink in waiting(connection, names):
+            said = (
+                f"{sink['waiting']} messages wait. {sink['problem']}"
+                if sink["failing"]
+                else "`kspace alerts test` tries it"
+            )
+            yield Finding(f"sink {sink['sink']}", is_right=not sink["failing"], said=said)
+    if not names:
+        said = "alerts go into the log alone; name a [[sink]] so that somebody hears of them"
+        yield Finding("alerts", is_right=True, said=said, warns=True)
 
 
 def _spool(box: Box) -> Iterator[Finding]:

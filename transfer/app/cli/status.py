@@ -8,6 +8,9 @@ from rich.table import Table
 from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, console, open_box, print_json
 from transfer.app.probing import standing
 from transfer.catalog import lists
+from transfer.catalog.notices import topic_of
+
+_OF_A_TOPIC = 5
 
 
 def status(
@@ -31,8 +34,15 @@ def status(
     if as_json:
         print_json({"counts": counts, "alerts": alerts, "unprobed": careful, "captures": captures})
         return
+    shown: dict[str, int] = {}
     for alert in alerts:
-        console.print(f"[bold]{alert['severity'].upper()}[/] {alert['text']}", highlight=False)
+        topic = topic_of(alert["key"])
+        shown[topic] = shown.get(topic, 0) + 1
+        if shown[topic] <= _OF_A_TOPIC:
+            console.print(f"[bold]{alert['severity'].upper()}[/] {alert['text']}", highlight=False)
+    for topic, number in shown.items():
+        if number > _OF_A_TOPIC:
+            console.print(f"And {number - _OF_A_TOPIC:,} more of {topic}; see `kspace alerts`.", highlight=False)
     for name, said in careful.items():
         console.print(f"Destination {name}: {said}", highlight=False, soft_wrap=True)
     summary = ", ".join(f"{n} {s}" for s, n in sorted(counts["capture"].items())) or "nothing yet"
