@@ -22,6 +22,9 @@ def host_files(settings: HostSettings, facts: Facts) -> dict[str, str]:
         "NETWORK.txt": network.plan(settings, facts),
         "POOL.sh": storage.pool_commands(settings, facts),
     }
+    made[f"{PROGRAMS}smart"] = units.SMART
+    for name, text in units.smart_units(program=f"/{PROGRAMS}smart").items():
+        made[f"etc/systemd/system/{name}"] = text
     for share in settings.share:
         place = "etc/systemd/system/"
         made[place + units.unit_of(share.path, "mount")] = units.mount(share, settings)
@@ -58,7 +61,7 @@ adduser --system --group --home {folder} {account}
 install -d -o root -g {account} -m 750 /etc/kspace
 # The pool first: read POOL.sh, complete it, run it. Then the configuration: {config}.
 cp -r --no-preserve=mode,ownership etc usr /
-chmod 755 /{programs}tap-* 2>/dev/null || true
+chmod 755 /{programs}*
 systemctl disable --now networking ifupdown-pre systemd-timesyncd avahi-daemon 2>/dev/null || true
 sysctl --system && systemctl daemon-reload
 systemctl enable systemd-networkd systemd-networkd-wait-online nftables chrony unattended-upgrades

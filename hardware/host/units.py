@@ -21,6 +21,7 @@ def relay(settings: HostSettings, facts: Facts) -> str:
         wants=f"Wants=network-online.target{f' {mounts}' if mounts else ''}",
         ambient="AmbientCapabilities=CAP_NET_BIND_SERVICE\n" if is_low else "",
         bounding="CAP_NET_BIND_SERVICE" if is_low else "",
+        devices=_ZFS if settings.pool == "zfs" else "PrivateDevices=yes",
     )
 
 
@@ -59,6 +60,11 @@ def mount(share: Mounted, settings: HostSettings) -> str:
     )
 
 
+def smart_units(*, program: str) -> dict[str, str]:
+    """Return the timer of root that leaves what the disks say of themselves where the relay can read it."""
+    return {"kspace-smart.service": _SMART.format(program=program), "kspace-smart.timer": _SMART_TIMER}
+
+
 def automount(share: Mounted) -> str:
     """Return what mounts a share when it is first looked at, and again after the scanner was off."""
     return _AUTOMOUNT.format(scanner=share.scanner, where=share.path)
@@ -88,6 +94,57 @@ def _options(share: Mounted, settings: HostSettings) -> str:
     return ",".join(kept)
 
 
+LEFT_IN = "/run/kspace-smart"
+SMART = """\
+#!/bin/sh
+# Leaves what smartctl says of each disk in the folder $RUNTIME_DIRECTORY. A sleeping disk is not woken.
+set -eu
+cd "$RUNTIME_DIRECTORY"
+left() { mv "$1.new" "$1.json"; }
+smartctl --json=c --scan-open > scan.new || true
+smartctl --scan-open | while read -r disk _ kind _; do
+	name=$(basename "$disk")
+	smartctl --json=c -H -A -n standby,0 -d "$kind" "$disk" > "$name.new" || true
+	left "$name"
+done
+left scan
+"""
+_ZFS = "DevicePolicy=closed\nDeviceAllow=/dev/zfs rw"
+
+_SMART = """\
+[Unit]
+Description=What the disks say of themselves, for the relay
+
+[Service]
+Type=oneshot
+ExecStart={program}
+RuntimeDirectory=kspace-smart
+RuntimeDirectoryPreserve=yes
+UMask=0022
+TimeoutStartSec=300
+CapabilityBoundingSet=CAP_SYS_RAWIO CAP_SYS_ADMIN CAP_DAC_OVERRIDE
+NoNewPrivileges=yes
+PrivateNetwork=yes
+PrivateTmp=yes
+ProtectHome=yes
+ProtectSystem=strict
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+RestrictAddressFamilies=AF_UNIX AF_NETLINK
+"""
+
+_SMART_TIMER = """\
+[Unit]
+Description=What the disks say of themselves, every ten minutes
+
+[Timer]
+OnBootSec=30
+OnUnitActiveSec=600
+
+[Install]
+WantedBy=timers.target
+"""
+
 _RELAY = """\
 [Unit]
 Description=k-space relay
@@ -114,7 +171,7 @@ ProtectSystem=strict
 ReadWritePaths={folder}
 ProtectHome=yes
 PrivateTmp=yes
-PrivateDevices=yes
+{devices}
 PrivateUsers=no
 ProtectClock=yes
 ProtectControlGroups=yes

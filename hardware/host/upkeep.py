@@ -15,9 +15,10 @@ def upkeep_files(settings: HostSettings, facts: Facts) -> dict[str, str]:
 
 
 _CHRONY = """\
-# A client alone: no port is open, for time or for commands.
+# A client alone: no port is open for time, and only this box may ask how it stands.
 {servers}port 0
-cmdport 0
+bindcmdaddress 127.0.0.1
+bindcmdaddress /run/chrony/chronyd.sock
 makestep 1 3
 rtcsync
 leapsectz right/UTC

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import make_url
 
 from hardware import readings
+from hardware.host.units import LEFT_IN
 from hardware.pools import Pool, PoolReader, WriteReader
 from hardware.readings import Reader
 from kspace.clock import Clock
@@ -55,6 +56,8 @@ def _thin(ours: dict[str, Any]) -> None:
 def _given(config: Config, kind: str) -> dict[str, Any]:
     """Return what the configuration says of a reader; the certificates are also those that it names elsewhere."""
     given = dict(config.reading.get(kind, {}))
+    if kind == "smart" and config.host:
+        given.setdefault("left_in", LEFT_IN)
     if kind == "certificates":
         own = [d.tls_cert for d in config.dicom] + [d.get("client_cert") for d in config.destination]
         given["files"] = [*given.get("files", ()), *(file for file in own if file)]

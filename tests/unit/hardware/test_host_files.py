@@ -1,5 +1,6 @@
 """The files of the host: the tools that will read them take them, and they say no more than the configuration."""
 
+import os
 import re
 import subprocess
 from ipaddress import IPv4Interface
@@ -12,6 +13,8 @@ from hardware.host import host_files
 from hardware.host.records import Door, Facts
 from hardware.host.settings import HostSettings
 from hardware.host.units import unit_of
+from hardware.readings import NoAnswer
+from hardware.readings.smart import SmartReader, SmartSettings
 from kspace.errors import ConfigError
 
 _HOSPITAL = {
@@ -79,7 +82,7 @@ def written(made, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("root")
     for path, text in made.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(re.sub(r"/(opt/kspace/bin/kspace|usr/local/lib/kspace/tap-\S+)", "/bin/true", text))
+        (root / path).write_text(re.sub(r"/(opt/kspace/bin/kspace|usr/local/lib/kspace/(tap-)?\S+)", "/bin/true", text))
     return root
 
 
@@ -95,7 +98,7 @@ def test_nft_takes_the_rules(file, written, requires):
 
 def test_systemd_finds_nothing_to_say_about_the_units(written, requires):
     units = sorted((written / "etc/systemd/system").iterdir())
-    assert len(units) == 1 + 2 + 3 * 2 + 3 * 2
+    assert len(units) == 1 + 2 + 2 + 3 * 2 + 3 * 2
     assert said(requires("systemd-analyze"), "verify", "--man=no", *units) == (0, "")
 
 
@@ -127,7 +130,7 @@ def test_the_shell_can_read_the_programs(pool, requires, tmp_path):
     programs = {path: text for path, text in made.items() if text.startswith("#!/bin/sh")} | {
         "INSTALL.txt": made["INSTALL.txt"]
     }
-    assert len(programs) == 4
+    assert len(programs) == 5
     for number, text in enumerate(programs.values()):
         (tmp_path / str(number)).write_text(text)
         assert said("sh", "-n", tmp_path / str(number)) == (0, "")
@@ -147,7 +150,7 @@ def test_the_commands_of_the_pool_do_nothing_until_a_person_has_read_them(pool, 
 def test_chrony_takes_its_file(written, requires):
     code, text = said(requires("chronyd"), "-p", "-f", written / "etc/chrony/chrony.conf")
     assert code == 0, text
-    assert {"server 10.1.2.1 iburst", "port 0", "cmdport 0"} <= set(text.splitlines())
+    assert {"server 10.1.2.1 iburst", "port 0", "bindcmdaddress 127.0.0.1"} <= set(text.splitlines())
 
 
 def test_apt_takes_its_file(written, requires):
@@ -256,3 +259,48 @@ def test_the_address_of_a_tap_may_be_any_other():
     assert settings(tap=[_TAPS[0] | {"address": "192.168.2.4/24"}], share=_SHARES[:1]).tap[0].address == IPv4Interface(
         "192.168.2.4/24"
     )
+
+
+_SMARTCTL = """#!/bin/sh
+case "$*" in
+    "--scan-open") echo "/dev/sda -d sat # /dev/sda [SAT], ATA device" ;;
+    *--scan-open) echo '{"smartctl": {"exit_status": 0}, "devices": [{"name": "/dev/sda", "type": "sat"}]}' ;;
+    *"-d sat /dev/sda") cat "$RECORDED"; exit 4 ;;
+    *) exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def left(made, tmp_path) -> Path:
+    """What root's timer leaves of a disk whose words are recorded."""
+    for name, text in {"smartctl": _SMARTCTL, "smart": made["usr/local/lib/kspace/smart"]}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "left").mkdir()
+    recorded = Path(__file__).parent / "data/smartctl-ssd.json"
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    given = {"RUNTIME_DIRECTORY": str(tmp_path / "left"), "RECORDED": str(recorded), "PATH": path}
+    subprocess.run([tmp_path / "smart"], check=True, env=given, timeout=60)
+    return tmp_path / "left"
+
+
+def test_the_relay_reads_what_root_s_timer_left_of_the_disks(left):
+    read = list(SmartReader(SmartSettings(left_in=left)).read())
+    assert {reading.of for reading in read} == {"sda"}
+    assert "disk_is_healthy" in {reading.what for reading in read}
+
+
+def test_old_words_of_the_disks_are_no_answer(left):
+    os.utime(left / "scan.json", (0, 0))
+    with pytest.raises(NoAnswer, match="h old"):
+        list(SmartReader(SmartSettings(left_in=left)).read())
+    (left / "scan.json").unlink()
+    with pytest.raises(NoAnswer, match="there is none"):
+        list(SmartReader(SmartSettings(left_in=left)).read())
+
+
+def test_zfs_is_asked_from_inside_the_unit():
+    unit = host_files(settings(pool="zfs"), _FACTS)["etc/systemd/system/kspace.service"]
+    assert "DeviceAllow=/dev/zfs rw" in unit
+    assert "PrivateDevices" not in unit
