@@ -1,8 +1,6 @@
-"""The judgement over readings: findings with hysteresis, the mode of a pool, and when it will be full. All pure."""
+"""The judgement over readings: findings with hysteresis, and the mode of a pool. All pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import median, quantiles
+from collections.abc import Iterable, Iterator, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -10,9 +8,6 @@ from hardware.records import Finding, Limit, PoolMode, Reading, Severity, Space
 
 _RECOVERY = 1.25
 """Free bytes must come back to this many times a floor, so that the mode does not flap there either."""
-_MOST_POINTS = 120
-_LEAST_DAYS = 1.0
-_DAY_S = 86_400.0
 
 
 class PoolSettings(BaseModel):
@@ -20,6 +15,8 @@ class PoolSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    every_s: float = Field(default=5.0, gt=0)
+    """How often the pools are looked at, written to, and cleared."""
     slow_above_percent: float = Field(default=85.0, gt=0, le=100)
     slow_to_percent: float = Field(default=25.0, gt=0, le=100)
     """How much of its usual rate is left to reading from the scanners while the pool is to slow down."""
@@ -36,14 +33,6 @@ class PoolSettings(BaseModel):
         if self.protect_under_bytes < self.refuse_under_bytes:
             raise ValueError("protect_under_bytes must not be less than refuse_under_bytes")
         return self
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
-    """How a pool grows, and in how many days it will be full; None: its history does not tell."""
-
-    bytes_per_day: float | None = None
-    days_to_full: float | None = None
 
 
 def judge(readings: Iterable[Reading], limits: Iterable[Limit], *, was: Mapping[str, Severity]) -> Iterator[Finding]:
@@ -79,29 +68,11 @@ def mode_of(space: Space, limits: PoolSettings, *, was: PoolMode) -> PoolMode:
 
 
 def bytes_over(space: Space, limits: PoolSettings) -> int:
-    """Return how many bytes must go until a pool that protects itself packs again."""
+    """Return how many bytes must go until the pool is normal again, whatever it was before."""
     room = space.used_bytes + space.free_bytes
-    by_percent = space.used_bytes - room * (limits.protect_above_percent - limits.gap_percent) / 100
+    by_percent = space.used_bytes - room * (limits.slow_above_percent - limits.gap_percent) / 100
     by_floor = limits.protect_under_bytes * _RECOVERY - space.free_bytes
     return max(0, int(by_percent), int(by_floor))
-
-
-def forecast(history: Sequence[tuple[float, float]], *, free_bytes: float) -> Forecast:
-    """Return how a pool grows, from instants (in seconds) and bytes used, the oldest first.
-
-    The slope is the median of the slopes between all pairs of points (Theil and Sen), which a burst or a single
-    clearing does not turn. Under a day of history tells nothing; and no day is named where a quarter of the slopes
-    go down.
-    """
-    step = max(1, -(-len(history) // _MOST_POINTS))
-    points = [*history[::-1][::step]][::-1]
-    if len(points) < 3 or points[-1][0] - points[0][0] < _LEAST_DAYS * _DAY_S:
-        return Forecast()
-    pairs = ((a, b) for n, a in enumerate(points) for b in points[n + 1 :] if b[0] > a[0])
-    slopes = [(b[1] - a[1]) / (b[0] - a[0]) * _DAY_S for a, b in pairs]
-    per_day = median(slopes)
-    is_growing = per_day > 0 and quantiles(slopes, n=4)[0] > 0
-    return Forecast(bytes_per_day=per_day, days_to_full=free_bytes / per_day if is_growing else None)
 
 
 def _severity(value: float, limit: Limit, was: Severity | None) -> Severity | None:

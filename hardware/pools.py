@@ -12,6 +12,7 @@ from hardware.records import Limit, PoolMode, Reading, Space
 from kspace.clock import Clock, SystemClock
 from kspace.errors import SpoolError
 
+_GB = 1_000_000_000
 _FRESH_S = 1.0
 _HUNG_S = 30.0
 """A disk on which a small write takes so long is as good as gone."""
@@ -64,14 +65,10 @@ class Pool:
         return self._space
 
     def bytes_over(self) -> int:
-        """Return how many bytes must go, by a fresh look, until the pool packs again; 0 unless it protects itself.
-
-        A disk that does not answer or takes no byte needs something else than room: 0.
-        """
+        """Return how many bytes must go, by a fresh look, until the pool is normal; 0 where no disk answers."""
         with self._lock:
             self._look(self._clock.monotonic())
-            is_tight = self._space is not None and self._mode.grade >= PoolMode.PROTECT.grade
-            return bytes_over(self._space, self.settings) if self._space and is_tight else 0
+            return bytes_over(self._space, self.settings) if self._space else 0
 
     def time_write(self) -> float | None:
         """Write a little and wait until the disk has it; return the seconds, None where it failed.
@@ -152,6 +149,11 @@ class WriteReader:
                 yield Reading(what="pool_write_seconds", of=pool.name, value=took)
 
 
+def amount(size: float) -> str:
+    """Return a number of bytes as people read it."""
+    return f"{size / 1e9:,.1f} GB" if abs(size) >= _GB else f"{size / 1e6:,.0f} MB"
+
+
 def read_space(folder: Path) -> Space:
     """Return how full the filesystem under a folder is, from statvfs(3).
 
@@ -195,7 +197,7 @@ def _said(name: str, mode: PoolMode, space: Space | None) -> str:
             f"The disk of the {name} does not answer: nothing is captured and DICOM is refused. Nothing was deleted. "
             "See that it is mounted and healthy; the relay goes on by itself."
         )
-    full = f"The disk of the {name} is {space.percent:.0f} % full, {space.free_bytes / 1e9:.1f} GB are free"
+    full = f"The disk of the {name} is {space.percent:.0f} % full, {amount(space.free_bytes)} are free"
     return {
         PoolMode.NORMAL: f"{full}.",
         PoolMode.SLOW: f"{full}: the relay reads slower from the scanners. Sending goes on. See what holds it up.",

@@ -17,6 +17,7 @@ from kspace.paths import AbsolutePath
 from kspace.registry import plugins
 from kspace.secret import PlainUrl
 from transfer import destinations
+from transfer.catalog.flow import FlowSettings
 from transfer.routing import Route
 from transfer.selection import Rule
 
@@ -106,6 +107,7 @@ class Config(_Model):
     dicom: tuple[Dicom, ...] = (Dicom(),)
     """The listeners: one table [dicom], or several [[dicom]]."""
     pool: PoolSettings = PoolSettings()
+    flow: FlowSettings = FlowSettings()
     reading: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings of readers of the box, by their kind; all of them are on unless it says otherwise."""
     destination: tuple[dict[str, Any], ...] = ()

@@ -57,7 +57,7 @@ def test_every_table_is_shown(uncommented):
     assert set(Config.model_fields) == set(uncommented)
 
 
-@pytest.mark.parametrize("table", [*_TABLES, "pool"])
+@pytest.mark.parametrize("table", [*_TABLES, "pool", "flow"])
 def test_every_setting_of_a_table_is_shown(table, uncommented):
     model = _TABLES.get(table) or Config.model_fields[table].annotation
     assert set(model.model_fields) == set(_shown(uncommented, table))
@@ -93,7 +93,7 @@ def test_every_setting_of_a_sink_is_shown(kind, uncommented):
 
 def _pairs(in_force: dict, uncommented: dict) -> list[tuple[type[BaseModel], dict, dict]]:
     pairs = [(model, _shown(in_force, name), _shown(uncommented, name)) for name, model in _TABLES.items()]
-    pairs.append((Config.model_fields["pool"].annotation, in_force["pool"], uncommented["pool"]))
+    pairs += [(Config.model_fields[name].annotation, in_force[name], uncommented[name]) for name in ("pool", "flow")]
     pairs += [(m, _shown(in_force["host"], t), _shown(uncommented["host"], t)) for t, m in _OF_HOST.items()]
     before, after = in_force["scanner"][0]["source"], uncommented["scanner"][0]["source"]
     pairs += [(plugins(sources)[b["kind"]].settings, b, a) for b, a in zip(before, after, strict=True)]

@@ -146,6 +146,8 @@ class Relay:
     timeout_s: int = 20
     backoff_s: float = 0.1
     identified: str = ""
+    tables: str = ""
+    """Further tables of the configuration, as TOML."""
     more: dict[str, str] = field(default_factory=dict)
     """Further settings of a destination, as TOML, by its name."""
     parts: dict[str, int] = field(default_factory=dict)
@@ -178,7 +180,7 @@ class Relay:
             text += f'\n[[destination]]\nname = "{name}"\n{settings}\n'
         text += _WAY.format(**given, destinations=[*self.urls, *self.others])
         path = self.folder / "relay.toml"
-        path.write_text(text)
+        path.write_text(text + self.tables)
         return path
 
     @contextmanager

@@ -35,15 +35,16 @@ from transfer.stages.verify import verify
 T = TypeVar("T")
 
 
-def stages(
+def stages(  # noqa: PLR0913 -- the ports
     config: Config,
     *,
     clock: Clock,
     database: Database,
     sources: Mapping[str, tuple[str, Source]],
     archives: Mapping[str, Any],
+    must_go: Callable[[int], bool],
 ) -> dict[str, Stage]:
-    """Return the stages by name."""
+    """Return the stages by name; ``must_go`` tells a capture whose room is needed before its time."""
     file_bytes: dict[str, int] = {d["name"]: settings_of(destinations, d).file_bytes for d in config.destination}
 
     def largest(destination: str) -> int:
@@ -58,6 +59,7 @@ def stages(
             spool=config.relay.spool,
             progress=progress,
         ),
+        "retire": lambda capture, _: retire(capture, clock=clock, keep_s=config.relay.keep_s, must_go=must_go),
         **_of_deliveries(config, clock=clock, archives=archives, largest=largest),
     }
 
@@ -113,7 +115,6 @@ def _of_captures(
             release_after_s=relay.release_after_s,
             progress=progress,
         ),
-        "retire": lambda capture, _: retire(capture, clock=clock, keep_s=relay.keep_s),
     }
 
 

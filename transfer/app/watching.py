@@ -15,11 +15,11 @@ from hardware.readings import Reader
 from kspace.clock import Clock
 from kspace.registry import plugins
 from transfer.catalog.database import Database
+from transfer.catalog.flow import FlowReader
 from transfer.config import Config, settings_of
 from transfer.engine import Feed
 from transfer.feeds.sample import Sampling, thin
 
-_POOL_S = 5.0
 _THIN_S = 3600.0
 
 
@@ -41,7 +41,12 @@ def watch(config: Config, pools: Sequence[Pool], *, database: Database, clock: C
     def feed(kind: str, every_s: float, reader: Reader) -> Feed:
         return Feed(f"read {kind}", every_s, Sampling(kind, reader, **ours))
 
-    feeds = [feed("pool", _POOL_S, PoolReader(pools)), feed("write", _POOL_S, WriteReader(pools))]
+    flow = FlowReader(config.flow, **ours)
+    feeds = [
+        feed("pool", config.pool.every_s, PoolReader(pools)),
+        feed("write", config.pool.every_s, WriteReader(pools)),
+        feed("flow", config.flow.every_s, flow),
+    ]
     for kind, plugin in plugins(readings).items():
         settings = settings_of(readings, {"kind": kind, **_given(config, kind)})
         if settings.is_on:

@@ -34,6 +34,7 @@ from transfer.feeds.exports import look_for_exports
 from transfer.feeds.find import find
 from transfer.feeds.hand_over import HandingOver, forget_old
 from transfer.feeds.look import look, look_back
+from transfer.feeds.make_room import MakingRoom
 from transfer.feeds.place import Placing
 from transfer.feeds.recheck import recheck
 from transfer.feeds.reconcile import Reconciling
@@ -77,6 +78,9 @@ class Box:
         self.database = Database(relay.catalog_url)
         self.database.migrate()
         self.pools = pools_of(config)
+        self._room = MakingRoom(
+            self.pools[0], spool=relay.spool, database=self.database, clock=self.clock, machine=relay.name
+        )
         self._locks = ExitStack()
 
     def close(self) -> None:
@@ -138,7 +142,14 @@ class Box:
 
     def stages(self, found: dict[str, tuple[str, Source]]) -> dict[str, Stage]:
         """Return every stage by its name, with its ports bound."""
-        return stages(self.config, clock=self.clock, database=self.database, sources=found, archives=self.archives())
+        return stages(
+            self.config,
+            clock=self.clock,
+            database=self.database,
+            sources=found,
+            archives=self.archives(),
+            must_go=self._room.must_go,
+        )
 
     def engine(self) -> Engine:
         """Return the engine, not started.
@@ -253,6 +264,7 @@ class Box:
             Feed("report", _REPORT_S, consoles),
             Feed("returned", _REPORT_S, self._returned()),
             *watch(self.config, self.pools, database=self.database, clock=self.clock),
+            Feed("make room", self.config.pool.every_s, self._room),
             Feed("place", _PLACE_S, Placing(database=self.database, clock=self.clock)),
             Feed(
                 "rejoin",

@@ -41,12 +41,12 @@ class Sampling:
         self._stored_at: float | None = None
 
     def __call__(self) -> None:
-        """Read once, raise or clear the alerts that follow, and store it unless that was done a moment ago."""
+        """Read once, raise or clear the alerts that follow, and store it: each minute, and when an alert changes."""
         readings = self._read()
         now, at = self._clock.monotonic(), self._clock.now()
         with self._database.write() as connection:
-            self._tell(connection, readings, at)
-            if self._stored_at is None or now - self._stored_at >= _STORED_EVERY_S:
+            is_news = self._tell(connection, readings, at)
+            if is_news or self._stored_at is None or now - self._stored_at >= _STORED_EVERY_S:
                 write_readings(connection, readings, machine=self._machine, at=at)
                 self._stored_at = now
 
@@ -70,7 +70,8 @@ class Sampling:
             of_itself = Reading(what="reader_is_missing", of=self._kind, value=1, said=said)
         return [*readings, of_itself]
 
-    def _tell(self, connection: Connection, readings: Sequence[Reading], at: datetime) -> None:
+    def _tell(self, connection: Connection, readings: Sequence[Reading], at: datetime) -> bool:
+        """Raise and clear alerts, and return whether that changed anything."""
         limits, end = (*self._reader.limits, _SILENT), f"@{self._machine}"
         prefixes = [f"{limit.key}:" for limit in self._reader.limits] + [f"{_SILENT.key}:{self._kind}{end}"]
         ours = or_(*(alert.c.key.startswith(prefix, autoescape=True) for prefix in prefixes))
@@ -83,6 +84,7 @@ class Sampling:
                 clear_alert(connection, key=key + end, at=at)
         for key, finding in found.items():
             raise_alert(connection, key=key + end, severity=finding.severity, text=finding.text, at=at)
+        return was != {key: finding.severity for key, finding in found.items()}
 
 
 def thin(*, database: Database, clock: Clock, machine: str) -> int:

@@ -1,7 +1,8 @@
 """The one place that deletes: packed files that are retired, released or twins; images long verified, or unwanted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 
 from sqlalchemy import Connection, RowMapping, func, select, update
@@ -60,18 +61,26 @@ def _is_receipted(connection: Connection, capture_id: int, *, is_locked: bool) -
 
 
 def sweep_images(
-    *, database: Database, clock: Clock, machine: str, keep_s: float, keep_filtered_s: float | None = None
+    *,
+    database: Database,
+    clock: Clock,
+    machine: str,
+    keep_s: float,
+    keep_filtered_s: float | None = None,
+    is_enough: Callable[[], bool] = lambda: False,
 ) -> int:
     """Free the spool of images that every archive of their study has held for ``keep_s``, and return how many.
 
-    Right before, the archives are looked at once more: a study whose proof is older than a week is made due for that.
-    What no archive was seen to hold stays: images that an archive refused, that came a second time with other bytes,
-    and, but after ``keep_filtered_s`` where that is given, those that a filter leaves out.
+    The study that was proved longest ago goes first, until it ``is_enough``. Right before, the archives are looked at
+    once more: a study whose proof is older than a week is made due for that. What no archive was seen to hold stays:
+    images that an archive refused, that came a second time with other bytes, and, but after ``keep_filtered_s`` where
+    that is given, those that a filter leaves out.
     """
     now = clock.now()
     with database.read() as connection:
         due = _studies(connection, machine, now - timedelta(seconds=keep_s))
-    freed = sum(_free(database, study_id, now - timedelta(seconds=keep_s), now) for study_id in due)
+    wanted = takewhile(lambda _: not is_enough(), due)
+    freed = sum(_free(database, study_id, now - timedelta(seconds=keep_s), now) for study_id in wanted)
     if keep_filtered_s is not None:
         before = now - timedelta(seconds=keep_filtered_s)
         with database.read() as connection:
@@ -107,7 +116,8 @@ def _studies(connection: Connection, machine: str, before: datetime) -> Sequence
     still_needed = select(d.study_id).where(d.kind == "dicom", is_open | d.machine.is_distinct_from(machine))
     verified = select(d.study_id).where(d.kind == "dicom", d.study_id.not_in(still_needed)).distinct()
     kept = select(s.study_id).join(tables.instance).where(i.freed_at.is_(None), s.study_id.in_(verified)).distinct()
-    return connection.execute(kept).scalars().all()
+    proved = select(d.study_id).where(d.kind == "dicom", d.study_id.in_(kept)).group_by(d.study_id)
+    return connection.execute(proved.order_by(func.max(d.since_at))).scalars().all()
 
 
 def _free(database: Database, study_id: int, before: datetime, now: datetime) -> int:

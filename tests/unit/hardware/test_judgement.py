@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardware.judgement import PoolSettings, bytes_over, forecast, judge, mode_of
+from hardware.judgement import PoolSettings, bytes_over, judge, mode_of
 from hardware.records import Limit, PoolMode, Reading, Severity, Space
+from hardware.trends import forecast, quietness
 
 DAY_S = 86_400.0
 GB = 1_000_000_000
@@ -67,10 +68,10 @@ def test_a_fuller_pool_never_takes_more(space, was):
 def test_what_must_go_is_enough_and_not_more(space):
     over, limits = bytes_over(space, PoolSettings()), PoolSettings()
     freed = Space(used_bytes=space.used_bytes - over - 2, free_bytes=space.free_bytes + over + 2)
-    assert mode_of(freed, limits, was=PoolMode.PROTECT).grade < PoolMode.PROTECT.grade
+    assert mode_of(freed, limits, was=PoolMode.REFUSE) is PoolMode.NORMAL
     if over > 2:
         less = Space(used_bytes=space.used_bytes - over + 2, free_bytes=space.free_bytes + over - 2)
-        assert mode_of(less, limits, was=PoolMode.PROTECT).grade >= PoolMode.PROTECT.grade
+        assert mode_of(less, limits, was=PoolMode.REFUSE) is not PoolMode.NORMAL
 
 
 def days(number, used, every_s=3600.0):
@@ -110,3 +111,47 @@ def test_too_little_history_tells_nothing(history):
 )
 def test_a_pool_that_does_not_grow_is_not_said_to_be_full_some_day(used):
     assert forecast(days(10, used), free_bytes=GB).days_to_full is None
+
+
+MONDAY = 4 * DAY_S
+"""1970-01-05, the first Monday of the seconds since 1970."""
+
+
+def weeks(number, hours, days=5):
+    """Return an arrival at each of these hours of the working days of some weeks."""
+    return [
+        MONDAY + week * 7 * DAY_S + day * DAY_S + hour * 3600.0
+        for week in range(number)
+        for day in range(days)
+        for hour in hours
+    ]
+
+
+def at(week, day, hour):
+    return MONDAY + (week * 7 + day) * DAY_S + hour * 3600.0
+
+
+@pytest.mark.parametrize(
+    ("now", "is_quiet"),
+    [
+        (at(3, 4, 18), False),
+        (at(4, 0, 8), False),
+        (at(4, 0, 10), False),
+        (at(4, 0, 16), True),
+        (at(4, 5, 12), True),
+    ],
+    ids=["friday evening", "monday morning", "monday ten", "monday afternoon", "the weekend after"],
+)
+def test_a_scanner_is_quiet_only_by_its_own_working_hours(now, is_quiet):
+    ratio = quietness(weeks(4, range(8, 18)), now=now)
+    assert ratio is not None
+    assert (ratio > 4) is is_quiet
+
+
+def test_nights_and_weekends_make_nobody_quiet():
+    assert quietness(weeks(4, range(8, 18)), now=at(4, 0, 7)) == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("arrivals", [[], weeks(1, range(8, 18)), weeks(4, [8], days=1)], ids=["none", "new", "rare"])
+def test_without_habits_nobody_is_quiet(arrivals):
+    assert quietness(arrivals, now=at(1 if len(arrivals) > 20 else 4, 5, 0)) is None

@@ -321,8 +321,11 @@ def test_what_a_delivered_measurement_needs_is_delivered_too(matched, tmp_path, 
 
 
 def test_the_spool_is_kept_for_its_time(capture):
-    assert isinstance(retire(capture(), clock=Standing(), keep_s=60.0), Later)
-    assert retire(capture(), clock=Standing(), keep_s=0.0) == Done(Retired())
+    assert isinstance(retire(capture(), clock=Standing(), keep_s=60.0, must_go=lambda _: False), Later)
+    assert retire(capture(), clock=Standing(), keep_s=0.0, must_go=lambda _: False) == Done(Retired())
+    assert retire(capture(), clock=Standing(), keep_s=60.0, must_go=lambda number: number == capture().id) == Done(
+        Retired()
+    )
 
 
 @pytest.fixture

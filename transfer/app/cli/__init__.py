@@ -19,6 +19,7 @@ from transfer.app.cli import (
     join_report,
     link,
     metrics,
+    pools,
     prefer,
     receipt,
     restore,
@@ -49,6 +50,7 @@ app.command("listen")(serve.listen)
 app.command("status")(status.status)
 app.add_typer(alerts.app, name="alerts")
 app.command("metrics")(metrics.metrics)
+app.command("pools")(pools.pools)
 app.command("show")(show.show)
 app.command("sessions")(sessions.sessions)
 app.command("session")(sessions.session)

@@ -1,10 +1,12 @@
 """`kspace status`: every raw file, where it is, and what needs a person."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from transfer.app.box_report import pool_reports
 from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, console, open_box, print_json
 from transfer.app.probing import standing
 from transfer.catalog import lists
@@ -30,9 +32,11 @@ def status(
         captures = lists.captures(connection, state=state, limit=limit)
     known = {d["name"]: standing(box, d["name"]) for d in box.config.destination}
     careful = {name: said for name, (is_known, said) in known.items() if not is_known}
+    reports = pool_reports(box)
     box.close()
     if as_json:
-        print_json({"counts": counts, "alerts": alerts, "unprobed": careful, "captures": captures})
+        pools = [asdict(report) for report in reports]
+        print_json({"counts": counts, "alerts": alerts, "pools": pools, "unprobed": careful, "captures": captures})
         return
     shown: dict[str, int] = {}
     for alert in alerts:
@@ -45,6 +49,7 @@ def status(
             console.print(f"And {number - _OF_A_TOPIC:,} more of {topic}; see `kspace alerts`.", highlight=False)
     for name, said in careful.items():
         console.print(f"Destination {name}: {said}", highlight=False, soft_wrap=True)
+    console.print(f"Disk: {'; '.join(report.line for report in reports)}. See `kspace pools`.", highlight=False)
     summary = ", ".join(f"{n} {s}" for s, n in sorted(counts["capture"].items())) or "nothing yet"
     console.print(f"Captures: {summary}", highlight=False)
     if counts["image"]["here"] or counts["image"]["freed"]:

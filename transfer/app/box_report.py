@@ -1,0 +1,88 @@
+"""What `kspace pools` and `kspace status` tell of the box: pools, what they hold, and what is watched."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from hardware.pools import amount
+from hardware.records import PoolMode, Reading
+from transfer.app.wiring import Box
+from transfer.catalog.flow import growth
+from transfer.catalog.readings import newest_readings
+from transfer.catalog.room import contents
+
+_FRESH = timedelta(minutes=3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolReport:
+    """One pool now. ``percent`` and ``free_bytes`` are None where its disk does not answer."""
+
+    name: str
+    mode: PoolMode
+    percent: float | None
+    free_bytes: int | None
+    bytes_per_day: float | None
+    days_to_full: float | None
+
+    @property
+    def line(self) -> str:
+        """The pool in one line."""
+        if self.percent is None or self.free_bytes is None:
+            return f"{self.name} does not answer, {self.mode}"
+        full = f"{self.name} {self.percent:.0f} % full ({amount(self.free_bytes)} free), {self.mode}"
+        return full if self.days_to_full is None else f"{full}, full in about {self.days_to_full:.0f} days"
+
+
+def pool_reports(box: Box) -> list[PoolReport]:
+    """Look at every pool; the mode is the running engine's where one runs, since it depends on what was before."""
+    reports, now, machine = [], box.clock.now(), box.config.relay.name
+    with box.database.read() as connection:
+        told = {
+            (r.what, r.of): r for at, r in newest_readings(connection, machine=machine, now=now) if at > now - _FRESH
+        }
+        for pool in box.pools:
+            space, running = pool.space(), told.get(("pool_mode", pool.name))
+            grows = growth(connection, pool.name, space.free_bytes if space else 0, machine=machine, now=now)
+            reports.append(
+                PoolReport(
+                    name=pool.name,
+                    mode=list(PoolMode)[int(running.value)] if running else pool.mode(),
+                    percent=space.percent if space else None,
+                    free_bytes=space.free_bytes if space else None,
+                    bytes_per_day=grows.bytes_per_day,
+                    days_to_full=grows.days_to_full,
+                )
+            )
+    return reports
+
+
+def box_report(box: Box) -> dict[str, Any]:
+    """Return the pools, what the spool holds and when it goes, and what of the box is not watched."""
+    relay, now = box.config.relay, box.clock.now()
+    with box.database.read() as connection:
+        held = contents(connection, machine=relay.name, keep_s=relay.keep_s, keep_images_s=relay.keep_images_s)
+        newest = [reading for _, reading in newest_readings(connection, machine=relay.name, now=now)]
+    return {
+        "pools": [asdict(report) | {"line": report.line} for report in pool_reports(box)],
+        "unproved": {
+            "captures": held.unproved_captures,
+            "bytes": held.unproved_bytes + held.unproved_image_bytes,
+            "images": held.unproved_images,
+        },
+        "proved": {"bytes": sum(size for _, size in held.releases), "goes": _steps(held.releases, now)},
+        "unwatched": {reading.of: reading.said for reading in newest if _is_unwatched(reading)},
+    }
+
+
+def _steps(releases: Any, now: datetime) -> list[dict[str, Any]]:  # noqa: ANN401 -- pairs of instant and bytes
+    """Add up by the day, so that a person reads a handful of lines."""
+    by_day: dict[str, int] = {}
+    for at, size in releases:
+        day = f"{max(at, now):%Y-%m-%d}"
+        by_day[day] = by_day.get(day, 0) + size
+    return [{"on": day, "bytes": size} for day, size in by_day.items()]
+
+
+def _is_unwatched(reading: Reading) -> bool:
+    return reading.what == "reader_is_missing" or (reading.what == "reader_failures" and reading.value > 0)

@@ -1,0 +1,57 @@
+"""`kspace pools`: how full the disks are, when they will be full, and what goes when."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+from hardware.pools import amount
+from transfer.app.box_report import box_report
+from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, open_box, print_json
+
+_BAR = 20
+_DAYS = 5
+
+
+def pools(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+    """Show each disk: fill, growth, days to full, mode; and what is freed when.
+
+    What no archive has proved to hold is never freed, however full a disk is.
+    """
+    box = open_box(config)
+    report = box_report(box)
+    box.close()
+    if as_json:
+        print_json(report)
+    else:
+        typer.echo("\n".join(lines(report)))
+
+
+def lines(report: dict[str, Any]) -> Iterator[str]:
+    """Yield the report for people."""
+    for pool in report["pools"]:
+        yield f"[{_bar(pool['percent'])}] {pool['line']}"
+        yield f"  {_growth(pool)}"
+    unproved, proved = report["unproved"], report["proved"]
+    what = f"{unproved['captures']:,} captures, {unproved['images']:,} images"
+    yield f"Not proved yet: {amount(unproved['bytes'])} ({what}); stays, whatever happens."
+    yield f"Proved: {amount(proved['bytes'])}; goes at once, oldest first, where a disk must protect itself."
+    for step in proved["goes"][:_DAYS]:
+        yield f"  {amount(step['bytes'])} on {step['on']}"
+    if rest := proved["goes"][_DAYS:]:
+        yield f"  {amount(sum(step['bytes'] for step in rest))} later, the last on {rest[-1]['on']}"
+    for kind, said in report["unwatched"].items():
+        yield f"Not watched ({kind}): {said}"
+
+
+def _bar(percent: float | None) -> str:
+    full = round((percent or 0) / 100 * _BAR)
+    return "?" * _BAR if percent is None else "#" * full + "-" * (_BAR - full)
+
+
+def _growth(pool: dict[str, Any]) -> str:
+    if pool["bytes_per_day"] is None:
+        return "grows by an unknown rate: less than a day of history"
+    if pool["days_to_full"] is None:
+        return f"changes by {amount(pool['bytes_per_day'])} a day; no end in sight"
+    return f"grows by {amount(pool['bytes_per_day'])} a day; full in about {pool['days_to_full']:.0f} days"
