@@ -79,9 +79,8 @@ class Sampling:
         rows = connection.execute(select(alert.c.key, alert.c.severity).where(mine)).all()
         was = {key.removesuffix(end): Severity(severity) for key, severity in rows}
         found = {finding.key: finding for finding in judge(readings, limits, was=was)}
-        for key, severity in was.items():
-            if key not in found or found[key].severity is not severity:  # a change of grade is told anew
-                clear_alert(connection, key=key + end, at=at)
+        for key in was.keys() - found.keys():
+            clear_alert(connection, key=key + end, at=at)
         for key, finding in found.items():
             raise_alert(connection, key=key + end, severity=finding.severity, text=finding.text, at=at)
         return was != {key: finding.severity for key, finding in found.items()}

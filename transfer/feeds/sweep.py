@@ -60,7 +60,7 @@ def _is_receipted(connection: Connection, capture_id: int, *, is_locked: bool) -
     return bool(found) and all(has and now == DeliveryState.VERIFIED for now, has in found)
 
 
-def sweep_images(
+def sweep_images(  # noqa: PLR0913 -- how long, how much
     *,
     database: Database,
     clock: Clock,

@@ -10,7 +10,7 @@ from hardware.records import Reading
 from kspace.records import SourceFile
 from transfer.catalog import tables
 from transfer.catalog.flow import FlowReader, FlowSettings
-from transfer.catalog.inventory import record_listing
+from transfer.catalog.listings import record_listing
 from transfer.catalog.readings import write_readings
 
 DAY = timedelta(days=1)

@@ -104,15 +104,6 @@ def test_what_is_beyond_its_limit_is_an_alert_until_it_is_back(sample, thermomet
     assert sample() == {}
 
 
-def test_a_change_of_grade_is_told_anew(sample, thermometer, database):
-    for value in (55.0, 61.0, 62.0, 40.0):
-        thermometer.shows = {"sda": value}
-        sample()
-    with database.read() as connection:
-        told = [(row["severity"], row["cleared_at"] is not None) for row in lists.alerts(connection, open_only=False)]
-    assert told == [("critical", True), ("warning", True)]
-
-
 def test_two_boxes_on_one_catalog_keep_their_alerts_apart(sample, thermometer):
     thermometer.shows = {"sda": 55.0}
     sample("box-1")

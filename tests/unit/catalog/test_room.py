@@ -47,7 +47,7 @@ def kept(database, clock, tmp_path):
     def put(number, *, days=1, state="delivered", delivery="verified", receipt=True, machine="box"):
         work = {"since_at": clock.at - timedelta(days=days), "due_at": clock.at + timedelta(days=7)}
         with database.write() as connection:
-            seen = dict.fromkeys(("changed_at", "first_seen_at", "last_seen_at"), clock.at)
+            seen = dict.fromkeys(("changed_at", "first_seen_at"), clock.at)
             file = {"scanner": "s", "source": "s/1", "path": f"{number}.dat", "version": 1, "size": 1, "mtime_ns": 1}
             connection.execute(insert(tables.source_file).values(id=number, **file, **seen))
             row = {"id": number, "source_file_id": number, "state": state, "machine": machine, "sha256": "a" * 64}
