@@ -200,7 +200,10 @@ def _said(name: str, mode: PoolMode, space: Space | None) -> str:
     full = f"The disk of the {name} is {space.percent:.0f} % full, {amount(space.free_bytes)} are free"
     return {
         PoolMode.NORMAL: f"{full}.",
-        PoolMode.SLOW: f"{full}: the relay reads slower from the scanners. Sending goes on. See what holds it up.",
+        PoolMode.SLOW: (
+            f"{full}: the relay reads slower from the scanners, and frees early what every archive has proved to hold. "
+            "Sending goes on. See what holds it up."
+        ),
         PoolMode.PROTECT: (
             f"{full}: nothing more is captured, images are still received, sending goes on. Captures and images that "
             "every archive has proved to hold are freed early; nothing else is deleted. See what holds up the "

@@ -76,9 +76,9 @@ class PoolMode(StrEnum):
 
     NORMAL = "normal"
     SLOW = "slow down"
-    """Packing goes on, slower."""
+    """Packing goes on, slower; what every archive has proved to hold is freed early, oldest first, from here on."""
     PROTECT = "protect"
-    """Nothing more is packed, images are still received; what every archive has proved is freed early, oldest first."""
+    """Nothing more is packed, images are still received."""
     REFUSE = "refuse"
     """Nothing new comes in; what is there goes on to the archive."""
 

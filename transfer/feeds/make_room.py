@@ -1,6 +1,7 @@
-"""Make room in a pool that protects itself: what every archive proved to hold goes before its time, oldest first.
+"""Make room in a pool that is not normal: what every archive proved to hold goes before its time, oldest first.
 
-Once begun, it goes on until the pool is normal again, or nothing proved is left.
+It goes on until the pool is normal again, or nothing proved is left. Capturing slower for the sake of copies that the
+archive has too would be a bad bargain, so it begins before the pool protects itself.
 """
 
 from datetime import timedelta
@@ -27,7 +28,6 @@ class MakingRoom:
         self._clock = clock
         self._machine = machine
         self._chosen = frozenset[int]()
-        self._is_at_work = False
 
     def must_go(self, capture_id: int) -> bool:
         """Return whether a proved capture goes now, although its time to be kept is not over."""
@@ -38,8 +38,7 @@ class MakingRoom:
         if self._chosen:
             sweep(spool=self._spool, database=self._database)
         over = self._pool.bytes_over()
-        self._is_at_work = over > 0 and (self._is_at_work or self._pool.mode().grade >= PoolMode.PROTECT.grade)
-        needed = over if self._is_at_work else 0
+        needed = over if self._pool.mode() is not PoolMode.NORMAL else 0
         self._chosen = self._choose(needed) if needed else frozenset()
         if needed and not self._chosen:
             sweep_images(

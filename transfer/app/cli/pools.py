@@ -35,7 +35,7 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     unproved, proved = report["unproved"], report["proved"]
     what = f"{unproved['captures']:,} captures, {unproved['images']:,} images"
     yield f"Not proved yet: {amount(unproved['bytes'])} ({what}); stays, whatever happens."
-    yield f"Proved: {amount(proved['bytes'])}; goes at once, oldest first, where a disk must protect itself."
+    yield f"Proved: {amount(proved['bytes'])}; goes at once, oldest first, where a disk is not normal."
     for step in proved["goes"][:_DAYS]:
         yield f"  {amount(step['bytes'])} on {step['on']}"
     if rest := proved["goes"][_DAYS:]:
