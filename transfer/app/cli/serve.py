@@ -8,6 +8,11 @@ import typer
 from transfer.app.cli.options import DEFAULT_CONFIG, ConfigPath, open_box
 from transfer.app.metrics import Collector, MetricsServer
 from transfer.app.notify import Notifier
+from transfer.app.power import Power
+from transfer.app.wiring import Box
+
+_LOOK_S = 1.0
+"""How often the power is thought of; the UPS is asked as often as its settings say."""
 
 
 def serve(config: ConfigPath = DEFAULT_CONFIG) -> None:
@@ -36,10 +41,26 @@ def listen(config: ConfigPath = DEFAULT_CONFIG) -> None:
 
 
 def _run(config: ConfigPath, *, with_engine: bool, with_listener: bool) -> None:
-    box = open_box(config, is_quiet=False)
-    ended = threading.Event()
+    ended, notifier = threading.Event(), Notifier()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
+    box = open_box(config, is_quiet=False)
+    power = Power(box.config, clock=box.clock)
+    while True:
+        _live(box, power, ended, notifier=notifier, with_engine=with_engine, with_listener=with_listener)
+        box.close()
+        if ended.is_set():
+            break
+        typer.echo("The power is out: the relay has stopped, and goes on when the mains are back.", err=True)
+        while power.is_out() and not ended.wait(min(notifier.every_s or _LOOK_S, _LOOK_S)):
+            notifier.tell("WATCHDOG=1")
+        box = open_box(config, is_quiet=False)
+
+
+def _live(  # noqa: PLR0913 -- the parts
+    box: Box, power: Power, ended: threading.Event, *, notifier: Notifier, with_engine: bool, with_listener: bool
+) -> None:
+    """Run the parts until somebody ends them, or the power is out."""
     engines = [box.engine()] if with_engine else []
     running = [*(box.listeners() if with_listener else ()), *engines]
     if box.config.relay.metrics is not None and with_engine:
@@ -47,13 +68,12 @@ def _run(config: ConfigPath, *, with_engine: bool, with_listener: bool) -> None:
         running.append(MetricsServer(box.config.relay.metrics, collector, monotonic=box.clock.monotonic))
     for part in running:
         part.start()
-    notifier = Notifier()
     notifier.tell("READY=1")
     typer.echo(f"The relay {box.config.relay.name} is running; Ctrl-C ends it safely.", err=True)
-    while not ended.wait(notifier.every_s):
+    while not ended.wait(min(notifier.every_s or _LOOK_S, _LOOK_S)) and not power.is_out():
         if all(engine.is_alive() for engine in engines):
             notifier.tell("WATCHDOG=1")
-    notifier.tell("STOPPING=1")
+    if ended.is_set():
+        notifier.tell("STOPPING=1")
     for part in running:
         part.stop()
-    box.close()
