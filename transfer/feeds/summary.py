@@ -8,9 +8,9 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, exists, select
 
-from hardware.judgement import forecast
 from hardware.records import PoolMode, Reading, Severity
 from hardware.sinks import Message, Picture, SinkSettings
+from hardware.trends import forecast
 from kspace.calendar import wall_clock
 from kspace.clock import Clock
 from transfer.catalog.database import Database
