@@ -1,9 +1,9 @@
 """nftables rules: what is configured comes in, on the interface it is configured for; everything else is dropped."""
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses, ip_address, ip_network
 
-from hardware.host.cards import Network, Tap
+from hardware.host.cards import Admin, Network, Tap
 from hardware.host.records import Door, Facts
 from hardware.host.settings import HostSettings
 from kspace.errors import ConfigError
@@ -21,6 +21,7 @@ def box_rules(settings: HostSettings, facts: Facts) -> str:
     came_in = [
         *(line for door in facts.doors for line in _door(door, settings)),
         *_page(settings),
+        *_metrics(settings, facts),
         *_ssh(settings),
     ]
     return _SET.format(
@@ -81,7 +82,7 @@ def _door(door: Door, settings: HostSettings) -> Iterator[str]:
             f"The listener {door.title} admits every address, and a firewall cannot tell scanners from others then; "
             "name them in [dicom] allowed_ip."
         )
-    callers = _set(str(ip_network(given, strict=False)) for given in door.allowed)
+    callers = _networks(ip_network(given, strict=False) for given in door.allowed)
     yield (
         f'iifname "{network.interface}" ip saddr {callers} ip daddr {network.address.ip} tcp dport {door.port} accept '
         f'comment "DICOM to {door.title}"'
@@ -107,15 +108,29 @@ def _network_of(door: Door, settings: HostSettings) -> Network:
 def _page(settings: HostSettings) -> Iterator[str]:
     if settings.hospital.page_from:
         yield (
-            f'iifname "{settings.hospital.interface}" ip saddr {_set(settings.hospital.page_from)} '
+            f'iifname "{settings.hospital.interface}" ip saddr {_networks(settings.hospital.page_from)} '
             f'ip daddr {settings.hospital.address.ip} tcp dport {settings.page_port} accept comment "page"'
         )
+
+
+def _metrics(settings: HostSettings, facts: Facts) -> Iterator[str]:
+    """Prometheus asks from where the administrators or the users of that network are."""
+    host, _, port = (facts.metrics or "127.0.0.1:0").rpartition(":")
+    for network in settings.networks:
+        if host == str(network.address.ip):
+            callers = network.ssh_from if isinstance(network, Admin) else settings.hospital.page_from
+            if not callers:
+                raise ConfigError("Nobody may ask for metrics there; name networks in [host.hospital] page_from.")
+            yield (
+                f'iifname "{network.interface}" ip saddr {_networks(callers)} ip daddr {host} tcp dport {port} accept '
+                'comment "metrics"'
+            )
 
 
 def _ssh(settings: HostSettings) -> Iterator[str]:
     if settings.admin:
         yield (
-            f'iifname "{settings.admin.interface}" ip saddr {_set(settings.admin.ssh_from)} '
+            f'iifname "{settings.admin.interface}" ip saddr {_networks(settings.admin.ssh_from)} '
             f'ip daddr {settings.admin.address.ip} tcp dport 22 accept comment "SSH"'
         )
 
@@ -141,6 +156,11 @@ def _calls(way: str, places: Iterable[str]) -> Iterator[str]:
             known = ""
         if not host.startswith("127."):
             yield f"{way} {known}{protocol} dport {port} accept"
+
+
+def _networks(given: Iterable[object]) -> str:
+    """Return a set of networks; nft takes none that overlap."""
+    return _set(collapse_addresses(IPv4Network(str(network)) for network in given))
 
 
 def _set(values: Iterable[object]) -> str:

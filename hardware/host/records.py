@@ -22,6 +22,8 @@ class Facts:
     name: str
     folder: Path
     doors: tuple[Door, ...] = ()
+    metrics: str | None = None
+    """Where Prometheus asks, ``address:port``."""
     out_ports: tuple[int, ...] = ()
     """TCP ports of archives, proxies and the catalog."""
     calls: tuple[str, ...] = ()

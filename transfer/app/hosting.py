@@ -45,6 +45,7 @@ def _facts(config: Config) -> Facts:
         name=config.relay.name,
         folder=config.relay.folder,
         doors=tuple(Door(title=d.ae_title, host=d.host, port=d.port, allowed=d.allowed_ip) for d in config.dicom),
+        metrics=config.relay.metrics,
         out_ports=tuple(sorted(set(_ports(config)))),
         calls=tuple(sorted(consoles | shares | set(_told(config)))),
     )

@@ -24,7 +24,7 @@ _HOSPITAL = {
     "gateway": "10.1.2.1",
     "name_servers": ["10.1.2.1", "10.1.2.2"],
     "time_servers": ["10.1.2.1"],
-    "page_from": ["10.1.0.0/16"],
+    "page_from": ["10.1.0.0/16", "10.1.7.0/24"],
     "also_out": ["10.1.2.25:587"],
 }
 _ADMIN = {"interface": "adm0", "address": "10.9.0.9/24", "ssh_from": ["10.9.0.0/24"]}
@@ -57,7 +57,7 @@ _SHARES = [
     {"scanner": "vida.2", "server": "127.7.2.2", "kind": "nfs4", "name": "export/raw", "path": "/mnt/vida.2"},
     {"scanner": "skyra", "server": "10.1.2.40", "name": "raw", "path": "/mnt/skyra"},
 ]
-_DOOR = Door(title="KSPACE", host="10.1.2.9", port=104, allowed=("10.1.2.3", "10.1.3.0/24"))
+_DOOR = Door(title="KSPACE", host="10.1.2.9", port=104, allowed=("10.1.2.3", "10.1.3.0/24", "10.1.3.7"))
 _FACTS = Facts(
     name="relay-1",
     folder=Path("/var/lib/kspace"),
@@ -202,7 +202,7 @@ def test_a_port_below_1024_takes_one_right_and_no_other(made):
 def test_the_plan_tells_who_calls_whom(made):
     plan = made["NETWORK.txt"]
     assert "back end of prisma-1 (tap-prisma-1)  192.168.2.50/24" in plan
-    assert "DICOM 104 from 10.1.2.3 10.1.3.0/24, page 8443 from 10.1.0.0/16" in plan
+    assert "DICOM 104 from 10.1.2.3 10.1.3.0/24 10.1.3.7, page 8443 from 10.1.0.0/16 10.1.7.0/24" in plan
 
 
 @pytest.mark.parametrize(
@@ -217,6 +217,18 @@ def test_the_plan_tells_who_calls_whom(made):
 def test_what_a_firewall_cannot_admit_exactly_is_refused(door, reason):
     with pytest.raises(ConfigError, match=reason):
         host_files(settings(), Facts(name="r", folder=Path("/r"), doors=(door,)))
+
+
+def test_metrics_are_asked_for_from_the_network_where_they_are_told():
+    def came_in(place: str, **more) -> str:
+        return host_files(settings(**more), Facts(name="r", folder=Path("/r"), metrics=place))["etc/nftables.conf"]
+
+    asked = 'iifname "adm0" ip saddr { 10.9.0.0/24 } ip daddr 10.9.0.9 tcp dport 9747 accept'
+    assert asked in came_in("10.9.0.9:9747")
+    assert "ip saddr { 10.1.0.0/16 } ip daddr 10.1.2.9 tcp dport 9747" in came_in("10.1.2.9:9747")
+    assert "9747" not in came_in("127.0.0.1:9747")
+    with pytest.raises(ConfigError, match="Nobody may ask"):
+        came_in("10.1.2.9:9747", hospital={k: v for k, v in _HOSPITAL.items() if k != "page_from"})
 
 
 def test_of_a_name_the_firewall_knows_the_port_alone():
