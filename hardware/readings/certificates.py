@@ -24,7 +24,7 @@ class CertificateSettings(ReaderSettings):
     timeout_s: float = Field(default=10.0, gt=0)
     warn_days: float = Field(default=30.0, gt=0)
     files: tuple[Path, ...] = ()
-    servers: tuple[Annotated[str, Field(pattern=r"^[^\s:]+:\d{1,5}$")], ...] = ()
+    servers: tuple[Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s:]+):\d{1,5}$")], ...] = ()
     """``host:port``, where a server shows its certificate."""
 
 
@@ -69,7 +69,7 @@ class CertificateReader:
             yield file.name, file.read_bytes
         for server in self._settings.servers:
             host, _, port = server.rpartition(":")
-            yield server, partial(_shown, host, int(port), self._settings.timeout_s)
+            yield server, partial(_shown, host.strip("[]"), int(port), self._settings.timeout_s)
 
 
 def _shown(host: str, port: int, timeout_s: float) -> bytes:

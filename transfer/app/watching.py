@@ -67,6 +67,11 @@ def _given(config: Config, kind: str) -> dict[str, Any]:
         own = [d.tls_cert for d in config.dicom] + [d.get("client_cert") for d in config.destination]
         given["files"] = [*given.get("files", ()), *(file for file in own if file)]
         shown = [urlsplit(d.get("url") or d.get("endpoint") or "") for d in config.destination if not d.get("proxy")]
-        servers = [f"{url.hostname}:{url.port or 443}" for url in shown if url.scheme == "https"]
+        servers = [f"{_bracketed(url.hostname)}:{url.port or 443}" for url in shown if url.scheme == "https"]
         given["servers"] = list(dict.fromkeys([*given.get("servers", ()), *servers]))
     return given
+
+
+def _bracketed(host: str | None) -> str:
+    """Return a host as it stands before a port: an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
+    return f"[{host}]" if host and ":" in host else str(host)
