@@ -38,7 +38,7 @@ class LogSink:
         level = logging.INFO if message.kind == "over" else _LEVEL[message.severity]
         self._log.log(
             level,
-            f"alert.{message.kind}",
+            "alert.raised" if message.kind == "alert" else f"alert.{message.kind}",
             id=message.id,
             topic=message.topic,
             severity=message.severity,

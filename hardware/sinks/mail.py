@@ -2,6 +2,7 @@
 
 import smtplib
 import ssl
+from contextlib import suppress
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -78,8 +79,12 @@ class MailSink:
         settings = self._settings
         mail = _mail(message, settings)
         try:
-            with self._connected() as server:
+            server = self._connected()
+            try:
                 refused, answer = _send(server, mail, settings)
+            finally:
+                with suppress(smtplib.SMTPException, OSError):
+                    server.quit()  # whatever it says to that, it has the mail or not
         except smtplib.SMTPAuthenticationError as error:
             raise NotTold(f"{settings.host} refused the user or the password (status {error.smtp_code}).") from error
         except smtplib.SMTPRecipientsRefused as error:

@@ -111,7 +111,7 @@ def test_an_alert_waits_for_its_server_and_the_dead_one_keeps_nobody_waiting(ben
         bench.wait_for(1)
     assert bench.kspace("alerts", "ack", "lost:1", "--note", "calling the archive").exit_code == 0
     assert "calling the archive" in bench.kspace("alerts").stdout
-    assert "alert.alert" in bench.log.read_text()
+    assert "alert.raised" in bench.log.read_text()
 
 
 def test_a_test_says_of_each_sink_whether_it_took_it(bench):

@@ -61,10 +61,10 @@ class HandingOver:
             except KspaceError as error:
                 record_refused(self._database, claimed, str(error), at=self._clock.now())
                 if claimed.attempts >= _PATIENCE:
-                    self._complain(str(error))
+                    self._complain(f"{error} Messages are kept and tried again.")
                 break
             record_taken(self._database, claimed, told, at=self._clock.now())
-            self._complain(told.problem)
+            self._complain(f"{told.problem}. The others have the message." if told.problem else None)
 
     def _is_quiet(self, now: datetime) -> bool:
         local = wall_clock(now, self._settings.time_zone)
@@ -77,7 +77,7 @@ class HandingOver:
             if trouble is None:
                 clear_alert(connection, key=key, at=now)
                 return
-            text = f"Not everybody is told by {self._settings.name}: {trouble} Messages are kept and tried again."
+            text = f"Not everybody is told by {self._settings.name}: {trouble} Try `kspace alerts test`."
             raise_alert(connection, key=key, severity="warning", text=text, at=now)
 
     def _frame(self, connection: Connection, owed: Row) -> Message | None:
@@ -89,11 +89,12 @@ class HandingOver:
             is_open, over = [row for row in is_open if row["actor"] is None], []
         if not is_open and not over:
             return None
-        news = [row for row in is_open if row["told_at"] is None or row["told_at"] >= owed["since_at"]]
+        news = [row for row in is_open if row["told_at"] >= owed["since_at"]]
+        known = [row for row in is_open if row["told_at"] < owed["since_at"]]
         kind: Occasion = "over" if not is_open else "reminder" if owed["kind"] == "reminder" else "alert"
         severity = max((row["severity"] for row in is_open or over), key=rank)
-        told = [*news, *(row for row in is_open if row not in news), *over]
-        now, counts = self._clock.now(), (len(news), len(is_open) - len(news), len(over))
+        told = [*news, *known, *over]
+        now, counts = self._clock.now(), (len(news), len(known), len(over))
         return Message(
             id=f"{owed['id']}.{uuid4().hex}",
             kind=kind,
@@ -117,10 +118,13 @@ def forget_old(*, database: Database, clock: Clock) -> None:
 
 
 def _rows(connection: Connection, owed: Row) -> list[Row]:
-    """Return the alerts of a topic that are open, or were over since there is news; the worst and newest first."""
+    """Return the alerts of a topic that are open, or were over since there is news; the worst and newest first.
+
+    What `tell` has not seen yet comes with its own news.
+    """
     a, k, topic = alert.c, acknowledgement.c, owed["topic"]
     is_meant = or_(a.key == topic, a.key.startswith(f"{topic}:", autoescape=True))
-    is_news = or_(a.cleared_at.is_(None), a.told_at >= owed["since_at"])
+    is_news = a.told_at.is_not(None) & or_(a.cleared_at.is_(None), a.told_at >= owed["since_at"])
     query = (
         select(alert, k.actor)
         .outerjoin(acknowledgement, (k.alert_id == a.id) & (k.severity == a.severity))

@@ -116,7 +116,7 @@ def _is_due(  # noqa: PLR0913, PLR0917 -- the facts of the one question
         return False
     last = _last(connection, name, topic)
     if last is None:
-        return False
+        return True  # a sink that is new
     reminders = of_topic & (o.kind == "reminder") & (o.framed_at >= open_since)
     told = connection.execute(select(func.count()).where(reminders)).scalar_one()
     gap_s = _WEEK_S if severity == Severity.INFO else settings.remind_after_s * 2 ** min(told, 16)

@@ -253,3 +253,13 @@ def test_two_relays_on_one_catalog_tell_everything_once(world, database, clock):
     for feed in (*one.feeds, *two.feeds):
         feed()
     assert [m.count for m in one.walls["wall"].got] == [1]
+
+
+def test_a_sink_that_is_new_is_told_what_is_open_already(world, database, clock):
+    old = world(wall={})
+    old.raised("capture:1")
+    old.turn()
+    old.turn(31)
+    both = World(database, clock, {"wall": Wall(), "new": Wall()}, {n: SinkSettings(name=n) for n in ("wall", "new")})
+    assert both.turn(1) == ["new: reminder 1"]
+    assert both.turn(60) == []

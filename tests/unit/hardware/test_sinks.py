@@ -31,7 +31,7 @@ def test_an_alert_is_logged_at_its_severity(severity):
     with capture_logs() as logs:
         log_sink().tell(message(severity=severity))
     (event,) = logs
-    assert (event["event"], event["log_level"], event["keys"]) == ("alert.alert", severity.value, ["pool:spool"])
+    assert (event["event"], event["log_level"], event["keys"]) == ("alert.raised", severity.value, ["pool:spool"])
     assert "nearly full" not in str(event)
 
 
