@@ -23,7 +23,7 @@ class UpsSettings(ReaderSettings):
     """Which UPS feeds the relay, and for how long it works on battery before it stops."""
 
     every_s: float = Field(default=15.0, ge=1)
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+(@[A-Za-z0-9.:_-]+)?$")
+    address: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+(@[A-Za-z0-9.:_-]+)?$")
     """As `upsc` takes it, ``ups@localhost``. None: there is none."""
     timeout_s: float = Field(default=10.0, gt=0)
     stop_after_s: float = Field(default=60.0, ge=0)
@@ -51,20 +51,20 @@ class UpsReader:
     )
 
     def __init__(self, settings: UpsSettings, *, run: Run | None = None) -> None:
-        self._name = settings.name
+        self._address = settings.address
         self._run = run or (lambda command: output_of(command, timeout_s=settings.timeout_s))
 
     def read(self) -> Iterator[Reading]:
-        """Yield the state of the UPS; nothing where none is named.
+        """Yield the state of the UPS; nothing where there is none.
 
         Raises:
             NotHere: NUT is not installed.
             NoAnswer: its server or the UPS does not answer.
         """
-        if self._name is None:
+        if self._address is None:
             return
-        told = dict(line.split(": ", 1) for line in self._run(["upsc", self._name]).splitlines() if ": " in line)
-        name, status = self._name.split("@")[0], told.get("ups.status", "").split()
+        told = dict(line.split(": ", 1) for line in self._run(["upsc", self._address]).splitlines() if ": " in line)
+        name, status = self._address.split("@")[0], told.get("ups.status", "").split()
         said = f" ({told['battery.charge']} % left)" if "battery.charge" in told else ""
         yield Reading(what="ups_is_on_battery", of=name, value=float("OB" in status), said=said)
         yield Reading(what="ups_battery_is_low", of=name, value=float("LB" in status))

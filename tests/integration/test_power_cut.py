@@ -67,8 +67,8 @@ def listens(port: int) -> bool:
 
 def test_the_relay_stops_on_battery_and_goes_on_with_the_mains(tmp_path, ups):
     port = free_port()
-    table = f'\n[reading.ups]\nname = "{ups.name}"\nevery_s = 1\nstop_after_s = 0\n'
-    config = Relay(folder=tmp_path, urls={}, port=port, tables=table).write()
+    table = f'\n[reading.ups]\naddress = "{ups.name}"\nevery_s = 1\nstop_after_s = 0\n'
+    config = Relay(folder=tmp_path, urls={}, port=port).write()
     text = config.read_text()
     config.write_text(text[: text.index("[[route]]")] + table)
     command = [sys.executable, "-c", "from transfer.app.cli import main; main()", "serve", "-c", str(config)]

@@ -138,11 +138,11 @@ def test_the_clock_is_told_by_chrony_and_else_by_systemd():
 
 
 def test_a_ups_on_battery_is_critical_and_mains_are_not():
-    assert findings(build("ups", printed("upsc-mains.txt"), name="ups@localhost")) == {}
-    told = findings(build("ups", printed("upsc-empty.txt"), name="ups@localhost"))
+    assert findings(build("ups", printed("upsc-mains.txt"), address="ups@localhost")) == {}
+    told = findings(build("ups", printed("upsc-empty.txt"), address="ups@localhost"))
     assert set(told) == {"ups:ups"}
     assert "(1 % left)" in told["ups:ups"].text
-    assert values(build("ups", printed("upsc-empty.txt"), name="logic"))["ups_battery_is_low", "logic"] == 1
+    assert values(build("ups", printed("upsc-empty.txt"), address="logic"))["ups_battery_is_low", "logic"] == 1
     assert list(build("ups", printed("upsc-empty.txt")).read()) == [], "none is named"
 
 
