@@ -15,7 +15,12 @@ from uuid import uuid4
 
 from pydantic import Field
 from smbprotocol.connection import Connection, Request
-from smbprotocol.exceptions import SMBAuthenticationError, SMBException, SMBResponseException
+from smbprotocol.exceptions import (
+    SMBAuthenticationError,
+    SMBConnectionClosed,
+    SMBException,
+    SMBResponseException,
+)
 from smbprotocol.open import (
     CreateDisposition,
     CreateOptions,
@@ -288,15 +293,16 @@ def _explained(act: str, *, is_signing_in: bool = False) -> Iterator[None]:
     except (SMBAuthenticationError, SpnegoError) as error:
         raise SourceRefused(_NO_ACCOUNT) from error
     except (SMBException, OSError, ValueError, struct.error, KeyError) as error:
-        said = "the connection could not be made" if is_signing_in else "the connection broke"
+        is_hung_up = isinstance(error, SMBConnectionClosed)
+        cause = "the connection broke" if is_hung_up or isinstance(error, OSError) else "no answer in time"
+        hint = _SMB_1 if is_signing_in and is_hung_up else ""
         raise SourceError(
-            f"The server did not let the relay {act} ({said}); nothing was changed. The relay tries again by itself. "
-            "A server that speaks SMB 1 only is not spoken to: mount it with vers=1.0, and use the kind share."
-            if is_signing_in
-            else f"The server did not let the relay {act} ({said}); nothing was changed. The relay goes on by itself."
+            f"The server did not let the relay {act} ({cause}); nothing was changed. The relay tries again by itself."
+            f"{hint}"
         ) from error
 
 
+_SMB_1 = " A server that speaks SMB 1 only is not spoken to: mount it with vers=1.0, and use the kind share."
 _NO_ACCOUNT = (
     "The server refuses the account or its password; nothing was changed. Put the right password into its file; the "
     "relay tries again by itself, seldom, so that the account is not locked."

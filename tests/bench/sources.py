@@ -19,7 +19,7 @@ from tests.conformance.sources.conftest import Park
 
 _BLOCK = 1 << 20
 _MB = 1e6
-_RUNS = 2
+_RUNS = 3
 
 
 def main() -> None:

@@ -51,8 +51,9 @@ class Park:
             return {"path": folder} | ({"patterns": ["*.dat"]} if name == "streamed" else {})
         password = self.base / "password"
         password.write_text("secret\n")
+        server = self.server(name)
         within = folder.relative_to(self.base / "raw").as_posix()
-        there = {"host": "127.0.0.1", "port": port or self.server(name).port, "folder": within, "timeout_s": 10.0}
+        there = {"host": "127.0.0.1", "port": port or server.port, "folder": within, "timeout_s": 10.0}
         asked = {"user": "relay", "password": {"file": password}}
         at = self.base / "servers" / name
         match name:

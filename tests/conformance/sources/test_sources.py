@@ -27,10 +27,9 @@ def folder(park) -> Path:
     return made
 
 
-@pytest.fixture(params=[(kind, wrapped) for kind in KINDS for wrapped in (False, True)], ids=lambda p: f"{p[0]} {p[1]}")
+@pytest.fixture(params=[*KINDS, "as the relay uses it"])
 def source(request, folder, park):
-    kind, is_wrapped = request.param
-    return park.wrapped(kind, folder) if is_wrapped else park.bare(kind, folder)
+    return park.bare(request.param, folder) if request.param in KINDS else park.wrapped("smb", folder)
 
 
 @pytest.mark.parametrize("kind", KINDS)
