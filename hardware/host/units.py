@@ -21,6 +21,7 @@ def relay(settings: HostSettings, facts: Facts) -> str:
         wants=f"Wants=network-online.target{f' {mounts}' if mounts else ''}",
         ambient="AmbientCapabilities=CAP_NET_BIND_SERVICE\n" if is_low else "",
         bounding="CAP_NET_BIND_SERVICE" if is_low else "",
+        locked=_LOCKED,
         devices=_ZFS if settings.pool == "zfs" else "PrivateDevices=yes",
     )
 
@@ -40,6 +41,7 @@ def tap_units(tap: Tap, *, switch: str) -> dict[str, str]:
             "at": server.at,
             "to": server.to,
             "namespace": namespace(tap),
+            "locked": _LOCKED,
         }
         made[f"{service}-{number}.socket"] = _SOCKET.format(**given)
         made[f"{service}-{number}.service"] = _CARRIER.format(**given)
@@ -145,6 +147,27 @@ OnUnitActiveSec=600
 WantedBy=timers.target
 """
 
+_LOCKED = """\
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+UMask=0077"""
+"""What every service of the relay is denied (systemd.exec(5))."""
+
 _RELAY = """\
 [Unit]
 Description=k-space relay
@@ -164,31 +187,12 @@ Restart=always
 RestartSec=5
 TimeoutStopSec=90
 OOMPolicy=stop
-UMask=0077
 {ambient}CapabilityBoundingSet={bounding}
-NoNewPrivileges=yes
-ProtectSystem=strict
 ReadWritePaths={folder}
-ProtectHome=yes
-PrivateTmp=yes
 {devices}
-PrivateUsers=no
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=default
+{locked}
 RemoveIPC=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @obsolete
 SystemCallErrorNumber=EPERM
 
@@ -241,29 +245,12 @@ ExecStart=/lib/systemd/systemd-socket-proxyd --connections-max=32 {to}
 NetworkNamespacePath=/run/netns/{namespace}
 DynamicUser=yes
 CapabilityBoundingSet=
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
 PrivateDevices=yes
+{locked}
 PrivateUsers=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
 ProtectProc=invisible
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
 RestrictAddressFamilies=AF_INET
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
-UMask=0077
 """
 
 _MOUNT = """\
