@@ -65,10 +65,12 @@ class Pool:
         return self._space
 
     def bytes_over(self) -> int:
-        """Return how many bytes must go, by a fresh look, until the pool is normal; 0 where no disk answers."""
+        """Return how many bytes must go, by a fresh look, until the pool is normal; 0 where none can be removed."""
         with self._lock:
             self._look(self._clock.monotonic())
-            return bytes_over(self._space, self.settings) if self._space else 0
+            if self._space is None or self._space.is_read_only:
+                return 0
+            return bytes_over(self._space, self.settings)
 
     def time_write(self) -> float | None:
         """Write a little and wait until the disk has it; return the seconds, None where it failed.

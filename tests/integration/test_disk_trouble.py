@@ -2,14 +2,13 @@
 
 import json
 import re
-import subprocess
-import sys
 import time
 from collections import deque
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
+from typer.testing import CliRunner
 
 from hardware.judgement import PoolSettings
 from hardware.pools import Pool, WriteReader
@@ -18,6 +17,7 @@ from kspace.clock import SystemClock
 from tests.integration.disks import small_disk
 from tests.integration.relay import Relay, Running, make, measurement, send, wait_until
 from transfer.app.box_report import box_report
+from transfer.app.cli import app
 from transfer.app.cli.pools import lines
 from transfer.catalog import lists, tables
 from transfer.catalog.database import CatalogDown, Database
@@ -87,9 +87,10 @@ def order_of(running: Running, verb: str) -> list[int]:
 
 
 def kspace(*words: object) -> str:
-    """Run the command line beside the relay, as a person does."""
-    command = [sys.executable, "-c", "from transfer.app.cli import main; main()", *map(str, words)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    """Run the command line; not while a relay runs in this process, whose logs it would take."""
+    said = CliRunner().invoke(app, list(map(str, words)))
+    assert said.exit_code == 0, said.output
+    return said.stdout
 
 
 def test_from_empty_to_full_to_drained(tmp_path, disk_at, central):
