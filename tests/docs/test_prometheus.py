@@ -56,7 +56,10 @@ def box(tmp_path):
 
 @pytest.fixture
 def served(box):
-    return Collector(box, ran={"tell": datetime.now(UTC)}).text()
+    ran: dict[str, datetime] = {}
+    collector = Collector(box, ran=ran)
+    ran["tell"] = datetime.now(UTC)  # as an engine does that has just begun
+    return collector.text()
 
 
 def names_in(text: str) -> set[str]:
@@ -74,6 +77,7 @@ def test_promtool_takes_the_metrics_without_a_word(requires, served):
     )
     assert (judged.returncode, judged.stdout, judged.stderr) == (0, "", "")
     assert len(names_in(served)) > 20
+    assert 'kspace_feed_last_run_timestamp_seconds{site="north",relay="box",feed="tell"}' in served
 
 
 def test_the_rules_fire_and_end_as_their_test_says(requires, tmp_path):

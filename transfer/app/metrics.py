@@ -50,7 +50,7 @@ class Collector:
 
     def __init__(self, box: Box, *, ran: Mapping[str, datetime] | None = None) -> None:
         self._box = box
-        self._ran = ran or {}
+        self._ran = {} if ran is None else ran
         self._totals = Totals()
 
     def text(self) -> str:

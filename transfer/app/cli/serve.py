@@ -5,11 +5,13 @@ import threading
 
 import typer
 
+from kspace.errors import ConfigError
 from transfer.app.cli.options import DEFAULT_CONFIG, ConfigPath, open_box
 from transfer.app.metrics import Collector, MetricsServer
 from transfer.app.notify import Notifier
 from transfer.app.power import Power
 from transfer.app.wiring import Box
+from transfer.engine import Engine
 
 _LOOK_S = 1.0
 """How often the power is thought of; the UPS is asked as often as its settings say."""
@@ -63,9 +65,7 @@ def _live(  # noqa: PLR0913 -- the parts
     """Run the parts until somebody ends them, or the power is out."""
     engines = [box.engine()] if with_engine else []
     running = [*(box.listeners() if with_listener else ()), *engines]
-    if box.config.relay.metrics is not None and with_engine:
-        collector = Collector(box, ran=engines[0].ran)
-        running.append(MetricsServer(box.config.relay.metrics, collector, monotonic=box.clock.monotonic))
+    running += _metrics(box, engines)
     for part in running:
         part.start()
     notifier.tell("READY=1")
@@ -77,3 +77,16 @@ def _live(  # noqa: PLR0913 -- the parts
         notifier.tell("STOPPING=1")
     for part in running:
         part.stop()
+
+
+def _metrics(box: Box, engines: list[Engine]) -> list[MetricsServer]:
+    """Return the server of metrics, if one is wanted; where its address is not there, captures do not wait for it."""
+    address = box.config.relay.metrics
+    if address is None or not engines:
+        return []
+    try:
+        collector = Collector(box, ran=engines[0].ran)
+        return [MetricsServer(address, collector, monotonic=box.clock.monotonic)]
+    except ConfigError as error:
+        typer.echo(f"{error} The relay runs without them.", err=True)
+        return []
