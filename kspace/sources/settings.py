@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kspace.errors import ConfigError, SourceRefused
 from kspace.secret import Secret
 
 
@@ -46,6 +47,9 @@ class ServerSettings(SourceSettings):
         """Return the password, which may be none.
 
         Raises:
-            ConfigError: its file or variable is not there.
+            SourceRefused: its file or variable is not there; it may come, and no file on the share is to blame.
         """
-        return self.password.reveal() if self.password else ""
+        try:
+            return self.password.reveal() if self.password else ""
+        except ConfigError as error:
+            raise SourceRefused(str(error)) from error

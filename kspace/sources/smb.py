@@ -295,6 +295,8 @@ def _explained(act: str, *, is_signing_in: bool = False) -> Iterator[None]:
     except (SMBException, OSError, ValueError, struct.error, KeyError) as error:
         is_hung_up = isinstance(error, SMBConnectionClosed)
         cause = "the connection broke" if is_hung_up or isinstance(error, OSError) else "no answer in time"
+        if isinstance(error, ValueError):
+            cause = "it cannot be reached"
         hint = _SMB_1 if is_signing_in and is_hung_up else ""
         raise SourceError(
             f"The server did not let the relay {act} ({cause}); nothing was changed. The relay tries again by itself."

@@ -80,6 +80,13 @@ def test_a_wrong_password_is_refused_and_seldom_tried_again(park, folder, kind, 
     assert "wrong" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["smb", "ftp"])
+def test_a_password_whose_file_is_missing_blames_no_file_of_the_share(park, folder, kind, tmp_path):
+    with pytest.raises(SourceRefused, match="secret's file") as caught:
+        park.bare(kind, folder, password={"file": tmp_path / "none"}).stat("1200.dat")
+    assert caught.value.pauses
+
+
 def test_a_share_that_does_not_exist_is_named_as_such(park, folder):
     with pytest.raises(SourceError, match="no share of that name"):
         list(park.bare("smb", folder, share="raws").find())
