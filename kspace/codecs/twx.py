@@ -9,6 +9,7 @@ Byte format: docs/design/container.md.
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -68,15 +69,18 @@ class Twx:
             return self._dense.compress(data)
         values = [run.values(data, mdh) for run in runs]
         total = sum(v.size for v in values)
-        if self._planes.shape[1] < total:
-            self._planes = np.empty((4, total), np.uint8)
-        planes = self._planes[:, :total]
+        planes = self._room(total)
         off = self._to_integers(values, planes)
         if off is None:
             self._to_bits(values, planes)
         self.tally.update(samples=total, off_lattice=total if off is None else len(off[0]))
-        frames = [self._dense.compress(_side(data, mdh, runs, off)), *map(self._fast.compress, planes)]
-        return _HEAD.pack(MAGIC, *map(len, frames)) + b"".join(frames)
+        stored = BytesIO()
+        stored.seek(_HEAD.size)
+        lengths = [stored.write(self._dense.compress(_side(data, mdh, runs, off)))]
+        lengths += [stored.write(self._fast.compress(plane)) for plane in planes]  # one frame at a time in memory
+        stored.seek(0)
+        stored.write(_HEAD.pack(MAGIC, *lengths))
+        return stored.getvalue()
 
     def decode(self, stored: bytes, *, raw_bytes: int) -> bytes | bytearray:
         """Return what the frames were made of."""
@@ -121,6 +125,11 @@ class Twx:
             _gather(pieces, bits.view(np.float32))
             _split(bits, other, planes[:, start:end])
 
+    def _room(self, total: int) -> _Bytes:
+        if self._planes.shape[1] < total:
+            self._planes = np.empty((4, total), np.uint8)
+        return self._planes[:, :total]
+
     def _working(self, count: int) -> _Words:
         if self._work.shape[1] < count:
             self._work = np.empty((3, max(count, _BLOCK)), np.int32)
@@ -142,16 +151,18 @@ class Twx:
         values = list(_fill(memoryview(raw), _family(header, channel_header), table.tolist(), rest))
         total = sum(v.size for v in values)
         _must(not exceptions or (int(places[-1]) < total and bool((places[1:] > places[:-1]).all())))
-        planes = [unframed(self._decompressor, frame, most=total, least=total) for frame in frames[1:]]
+        planes = self._room(total)
+        for plane, frame in zip(planes, frames[1:], strict=True):
+            plane[:] = np.frombuffer(unframed(self._decompressor, frame, most=total, least=total), np.uint8)
         off = (places.astype(np.intp), bits_there.view(np.int32)) if is_integers else None
-        self._from_planes([np.frombuffer(plane, np.uint8) for plane in planes], off, values)
+        self._from_planes(planes, off, values)
         return raw
 
-    def _from_planes(self, planes: Sequence[_Bytes], off: _Off | None, values: Sequence[_Floats]) -> None:
+    def _from_planes(self, planes: _Bytes, off: _Off | None, values: Sequence[_Floats]) -> None:
         """Put the samples into their places; ``off`` is None where the planes hold the bits themselves."""
         for pieces, start, end in _blocks(values):
             bits, other, _ = self._working(end - start)
-            _merge([plane[start:end] for plane in planes], bits, other)
+            _merge(planes[:, start:end], bits, other)
             if off is not None:
                 np.bitwise_and(bits, 1, out=other)
                 np.negative(other, out=other)
@@ -212,12 +223,12 @@ def _split(words: _Words, other: _Words, planes: _Bytes) -> None:
     planes[used:] = 0
 
 
-def _merge(planes: Sequence[_Bytes], words: _Words, other: _Words) -> None:
+def _merge(planes: _Bytes, words: _Words, other: _Words) -> None:
     used = 4
     while used > 1 and not planes[used - 1].max():
         used -= 1
     np.copyto(words, planes[used - 1])
-    for plane in reversed(planes[: used - 1]):
+    for plane in planes[: used - 1][::-1]:
         np.left_shift(words, 8, out=words)
         np.copyto(other, plane)
         np.bitwise_or(words, other, out=words)
