@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hardware.pools import PoolReader
+from hardware.records import Reading
 from transfer.app.cli import app
 from transfer.app.metrics import Collector, MetricsServer
 from transfer.app.wiring import Box
@@ -78,6 +79,23 @@ def test_promtool_takes_the_metrics_without_a_word(requires, served):
     assert (judged.returncode, judged.stdout, judged.stderr) == (0, "", "")
     assert len(names_in(served)) > 20
     assert 'kspace_feed_last_run_timestamp_seconds{site="north",relay="box",feed="tell"}' in served
+
+
+def test_every_reading_of_the_box_has_a_name_that_promtool_takes(requires, box):
+    sources = [p.read_text() for folder in ("hardware", "transfer") for p in (ROOT / folder).rglob("*.py")]
+    whats = sorted({what for text in sources for what in re.findall(r'what="([a-z_]+)"', text)})
+    assert len(whats) > 20
+    with box.database.write() as connection:
+        readings = [Reading(what=what, of="x", value=1.0) for what in whats]
+        write_readings(connection, readings, machine="box", at=datetime.now(UTC))
+    judged = subprocess.run(
+        [requires("promtool"), "check", "metrics"],
+        input=Collector(box).text(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (judged.returncode, judged.stdout, judged.stderr) == (0, "", "")
 
 
 def test_the_rules_fire_and_end_as_their_test_says(requires, tmp_path):

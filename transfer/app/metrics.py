@@ -22,7 +22,12 @@ _FRESH_S = 1.0
 _SILENT_S = 10.0
 _LATE = timedelta(seconds=10)
 """PostgreSQL shows ids out of order: what is younger is counted at the next look."""
-_UNITS = (("_percent", "_ratio", 0.01), ("_mbit_per_s", "_bytes_per_second", 125_000.0))
+_UNITS = (
+    ("_percent", "_ratio", 0.01),
+    ("_mbit_per_s", "_bytes_per_second", 125_000.0),
+    ("_days", "_seconds", 86_400.0),
+    ("_count", "", 1.0),
+)
 
 
 Sample = tuple[Mapping[str, str], float]
