@@ -80,7 +80,10 @@ _ENDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cut.dat": ("held", ("promises", "left on the scanner", "--as-is")),
     "zero-tail.dat": ("held", ("no end marker", "left on the scanner", "--as-is")),
     "closed.dat": ("held", ("not let the relay open", "read permission", "retry")),
-    "vanishing.dat": ("held", ("nothing at this place any more", "deleted")),
+    "vanishing.dat": (
+        "held",
+        ("Lost, unless the scanner can export it again", "gone before it was captured", "poll_s"),
+    ),
 }
 
 
