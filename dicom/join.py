@@ -14,8 +14,8 @@ from dicom.uids import registration_of
 from kspace.records import Measurement
 from kspace.registry import plugins
 
-_BEGINS = 2
-"""An image's time is a readout's, and the first one's is the first."""
+_RETRO = 3_000_000
+"""MIDs from here on are second reconstructions (RaidTool's list): the same readouts, played once more."""
 
 
 class _Fit(Enum):
@@ -24,9 +24,9 @@ class _Fit(Enum):
     NONE = 0
     WEAK = 1
     PART = 2
-    """One strong clue supports, or more of them and a strong one contradicts."""
+    """A strong clue supports, and that is not enough or a strong one contradicts."""
     SURE = 3
-    """Two strong clues support and no strong one contradicts."""
+    """Two strong clues support, one of which is no time, and no strong one contradicts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +58,17 @@ class _Candidate:
         return self.count(Level.MEASUREMENT, Weight.SUPPORTS, strong=True)
 
     @property
-    def moments(self) -> int:
-        """How many of them are times."""
-        found = (e for e in self.judged.evidence if e.level is Level.MEASUREMENT and e.weight is Weight.SUPPORTS)
-        return sum(e.clue in self.strong & self.timed for e in found)
-
-    @property
     def named(self) -> int:
-        """How many of them are no times."""
-        return self.supports - self.moments
+        """How many of them are no times: number and mark. Times that a wrong clock gives are wrong together."""
+        found = (e for e in self.judged.evidence if e.level is Level.MEASUREMENT and e.weight is Weight.SUPPORTS)
+        return sum(e.clue in self.strong - self.timed for e in found)
 
     @property
     def fit(self) -> _Fit:
         if not self.supports:
             hints = self.count(Level.MEASUREMENT, Weight.SUPPORTS, strong=False)
             return _Fit.WEAK if hints and not self.is_refuted else _Fit.NONE
-        return _Fit.SURE if self.supports > 1 and not self.is_refuted else _Fit.PART
+        return _Fit.SURE if self.named and self.supports > 1 and not self.is_refuted else _Fit.PART
 
 
 @cache
@@ -135,22 +130,18 @@ def decide(
 
 
 def _is_rival(other: Measurement, measurement: Measurement) -> bool:
-    """Return whether another measurement of the visit ran at the same time; what ran just as long is a copy."""
+    """Return whether another measurement of the visit ran at the same time, and is no copy."""
     mine, its = reach_of(measurement.ticks), reach_of(other.ticks)
-    if mine is None or its is None or mine == its:
+    if mine is None or its is None or visit_of(other) != visit_of(measurement) or not mine.overlaps(its):
         return False
-    return mine.overlaps(its) and visit_of(other) == visit_of(measurement)
+    is_copy = measurement.mid == other.mid or max(measurement.mid or 0, other.mid or 0) >= _RETRO
+    return not (is_copy and mine == its)
 
 
 def _fits_as_well(rival: Measurement, candidate: _Candidate, clues: Sequence[Clue]) -> bool:
-    """Return whether a series could be another measurement's no less than this one's, since the clock was set back.
-
-    A rival that times do not refute is enough, but where the number tells, and the series begins with this one alone.
-    """
+    """Return whether a series could be another measurement's no less than this one's, since the clock was set back."""
     other = _judge(rival, candidate.series, clues)
-    if other.is_elsewhere or other.is_refuted or other.named < candidate.named:
-        return False
-    return not candidate.named or candidate.moments < _BEGINS or other.moments == _BEGINS
+    return not other.is_elsewhere and not other.is_refuted and other.named >= candidate.named
 
 
 def _weigh(

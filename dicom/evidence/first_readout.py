@@ -8,15 +8,14 @@ from kspace.registry import Plugin
 
 
 class FirstReadoutClue(Clue):
-    """Same beginning, which no two measurements share: of the instants of an hour it is one in 1.4 million.
+    """Same beginning. Weak: it adds nothing to `tick` but for a person, since a wrong clock moves both together.
 
-    So it tells a measurement from one that ran at the same time of day after the clock was set back. Another beginning
-    is silence: noise and reference lines come before every image, later echoes after it.
+    Another beginning is silence: noise and reference lines come before every image, later echoes after it.
     """
 
     name = "first_readout"
     level = Level.MEASUREMENT
-    strength = Strength.STRONG
+    strength = Strength.WEAK
     tells_when = True
 
     def judge(self, measurement: Measurement, series: Series) -> Evidence:

@@ -58,10 +58,11 @@ def find_rivals(database: Database, measurement: Measurement) -> list[Measuremen
     m, reach, visit = tables.measurement.c, reach_of(measurement.ticks), visit_of(measurement)
     if reach is None or visit is None:
         return []
-    of_visit = select(m.id, m.first_tick, m.last_tick).where(m.visit == visit, m.first_tick.is_not(None))
+    of_visit = select(m.id, m.mid, m.first_tick, m.last_tick).where(m.visit == visit, m.first_tick.is_not(None))
     with database.read() as connection:
-        known = [(row.id, Span(row.first_tick, row.last_tick)) for row in connection.execute(of_visit)]
-        ids = [i for i, other in known if other != reach and other.overlaps(reach)]
+        known = [(row.id, row.mid, Span(row.first_tick, row.last_tick)) for row in connection.execute(of_visit)]
+        mine = (measurement.mid, reach)
+        ids = [i for i, *other in known if tuple(other) != mine and other[1].overlaps(reach)]
         query = select(m.document).where(m.id.in_(ids)).order_by(m.id)
         return [documents.to_measurement(document) for document in connection.execute(query).scalars()] if ids else []
 

@@ -1,12 +1,14 @@
-"""Late evidence: what is joined already is judged anew when more images of its study come."""
+"""Late evidence: what is joined already is judged anew when images of its study, or raw files that rival it, come."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 
 from dicom.records import Certainty, Decision
+from dicom.ticks import DAY
 from kspace.errors import BadInput
 from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
@@ -36,7 +38,7 @@ class _Joined:
 
 
 def rejoin(database: Database, *, now: datetime, grown_since: datetime, quiet_s: float) -> bool:
-    """Judge anew what the relay itself joined and whose study grew and is quiet since; False: some were at work.
+    """Judge anew what the relay itself joined, once its study grew and is quiet, or it has a rival; False: some work.
 
     What had a study alone, or lay beside what needs it, and has a series now is delivered there too, and its former
     place stays; what was freed from the spool is fetched back for it. Where a series is in doubt now, nothing is moved:
@@ -84,7 +86,7 @@ def _joined(connection: Connection, *, now: datetime, after: datetime, until: da
 
 
 def _is_news(after: datetime, until: datetime) -> ColumnElement[bool]:
-    """Return the condition that something may have changed: images came, what needs it moved, or a hold was lifted."""
+    """Return whether the answer may be another: images or a rival came, what needs it moved, or a hold ended."""
     c, m, s, n, d = (t.c for t in (tables.capture, tables.match, tables.study, tables.measurement, tables.delivery))
     one, other, of = tables.series.c, tables.match.alias().c, tables.dependency.c
     grown = select(s.id).where(s.last_arrival_at > after, s.last_arrival_at <= until)
@@ -99,7 +101,25 @@ def _is_news(after: datetime, until: datetime) -> ColumnElement[bool]:
     has_moved = needing.where(other.at >= after, other.at > m.at).correlate(tables.measurement, tables.match)
     is_left_behind = and_(m.certainty == Certainty.BESIDE, has_moved.exists())
     is_quiet = s.last_arrival_at <= until
-    return is_quiet & or_(is_grown, is_left_behind, and_(is_loose, or_(is_of_scanner.exists(), is_let_go)))
+    is_rivalled = n.id.in_(_rivalled(after))
+    return is_quiet & or_(is_grown, is_rivalled, is_left_behind, and_(is_loose, or_(is_of_scanner.exists(), is_let_go)))
+
+
+def _rivalled(after: datetime) -> Select[tuple[int]]:
+    """Return the measurements of whose visit another, at the same time of day, was captured since or moved on."""
+    one, other, its = (t.alias() for t in (tables.measurement, tables.measurement, tables.capture))
+    is_same_visit = and_(other.c.visit == one.c.visit, other.c.capture_id != one.c.capture_id)
+    overlaps = or_(_begins_within(one.c, other.c), _begins_within(other.c, one.c))
+    found = select(one.c.id).join(other, is_same_visit).join(its, its.c.id == other.c.capture_id)
+    return found.where(overlaps, its.c.since_at >= after)
+
+
+def _begins_within(one: Any, other: Any) -> ColumnElement[bool]:  # noqa: ANN401 -- SQLAlchemy's own
+    """Return whether the other's first readout lies within the one's reach, across midnight where need be."""
+    condition: ColumnElement[bool] = (other.first_tick - one.first_tick + DAY) % DAY <= (
+        one.last_tick - one.first_tick + DAY
+    ) % DAY
+    return condition
 
 
 def _weigh(connection: Connection, row: _Joined, decision: Decision, *, at: datetime) -> None:
@@ -130,7 +150,7 @@ def _stays_loose(row: _Joined, decision: Decision) -> bool:
 
 def _doubt(connection: Connection, row: _Joined, decision: Decision, *, at: datetime) -> None:
     text = (
-        f"Images that came later put the scan of capture {row.id} in doubt. Nothing was moved. See `kspace review`, "
-        f"then say with `kspace link {row.id}` which it is. {decision.reason}"
+        f"What came later, images or another raw file, puts the scan of capture {row.id} in doubt. Nothing was moved. "
+        f"See `kspace review`, then say with `kspace link {row.id}` which it is. {decision.reason}"
     )
     raise_alert(connection, key=f"doubt:{row.id}", severity="warning", text=text, at=at)

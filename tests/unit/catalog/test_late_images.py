@@ -182,6 +182,30 @@ def test_a_scan_that_late_images_put_in_doubt_is_not_moved_and_a_person_is_told(
     assert _alerts(database) == []
 
 
+@pytest.mark.parametrize(
+    ("first", "is_rival"),
+    [(RAW.ticks[0] + 40, True), (RAW.ticks[0] - 40, True), (RAW.ticks[-1] + 4, False)],
+    ids=["began during it", "began before it", "began after it"],
+)
+def test_a_scan_that_a_late_raw_file_puts_in_doubt_is_not_moved_and_a_person_is_told(  # noqa: PLR0917 -- fixtures
+    database, clock, list_files, arrive, deliver, first, is_rival
+):
+    arrive("1.1", 2, **SCAN)
+    deliver()
+    late = Rejoining(database=database, clock=clock, quiet_s=QUIET_S)
+    late()
+    clock.sleep(60)
+    list_files(*(SourceFile(path=path, size=5, mtime_ns=1) for path in ("a.dat", "b.dat")))
+    rival = replace(RAW, mid=8, ticks=array("I", range(first, first + 400, 4)))
+    deliver.join(2, rival, replace(BESIDE, series_uids=("1.1.2",)))
+    late()
+    with database.read() as connection:
+        told = lists.story(connection, 1)
+    assert (told["state"], [m["series_uid"] for m in told["matches"]]) == ("delivered", ["1.1.2"])
+    assert ("doubt:1" in _alerts(database)) is is_rival
+    assert (1 in {d.capture.id for d in linking.doubts(database)}) is is_rival
+
+
 def test_more_images_of_the_same_scan_change_nothing(database, clock, arrive, deliver):
     arrive("1.1", 2, **SCAN)
     deliver()

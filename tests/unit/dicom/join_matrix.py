@@ -33,8 +33,12 @@ class Matrix:
 
     @property
     def wrong(self) -> int:
-        """How many raw files were said with certainty to be of a series or of a study they are not of."""
-        return sum(counts[WRONG] + counts[WRONG_STUDY] for counts in self.files.values())
+        """How many raw files were said with certainty to be of a series or of a study they are not of.
+
+        But for what cannot be told, which has a line of its own in the table.
+        """
+        told = [counts for (_, truth), counts in self.files.items() if truth is not Truth.UNTOLD]
+        return sum(counts[WRONG] + counts[WRONG_STUDY] for counts in told)
 
 
 def judge(world: World, arrived: Iterable[Series], found: Matrix | None = None) -> Matrix:

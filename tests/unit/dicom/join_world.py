@@ -41,6 +41,8 @@ class Truth(StrEnum):
     BLURRED = "has a series, keys cut or shifted"
     IMAGELESS = "has none, study is known"
     STRANGER = "study shows no key"
+    TWICE = "its number was given twice at one time of day"
+    UNTOLD = "its number was given twice at one time of day, the other raw file is missing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,25 +83,31 @@ class _Session:
         frames = dice.choice((1, 1, 3))
         self.frames = [f"{self.stamp}{dice.randrange(10**9):09}" for _ in range(frames)]
         self.root = root
-        # Every morning at the same tick, on every scanner; or across midnight.
-        morning, noon, night = 8 * _HOUR + 77, 13 * _HOUR + dice.randrange(9999), _DAY - _HOUR // 6 + 31
-        self.now = dice.choice((morning, morning, noon, night))
+        # Every morning at the same tick, on every scanner; or across midnight. On the whole second, or not.
+        morning, noon, night = 8 * _HOUR, 13 * _HOUR + dice.randrange(9999), _DAY - _HOUR // 6
+        self.now = dice.choice((morning, morning + 77, noon, night, night + 31))
         self.mids = count(dice.choice((1, 1, 100)))
         self.series_numbers, self.images = count(1), count(1)
         self.protocol_number = 0
         self.cut = dice.choice(("no time", "seconds")) if dice.random() < 0.06 else ""  # what the way leaves of times
         self.stripped = dice.choice((1.0, 1.0, 0.5)) if dice.random() < 0.15 else 0.0  # of how many series
         self.is_renamed = dice.random() < 0.04  # something on the way gives new UIDs
-        self.shift = dice.choice((3, 7, 400, -800)) if dice.random() < 0.05 else 0  # two clocks in one scanner
+        self.shift = dice.choice((1, 2, 3, 7, 400, -800)) if dice.random() < 0.05 else 0  # two clocks in one scanner
         self.no_serial = dice.random() < 0.1
         self.planned_on: tuple[str, ...] = ()
         self.jump = 0  # of the clock, in the middle of a scan
+        self.ran: list[Measurement] = []
 
     def run(self) -> None:
         first = len(self.world.raw)
         self._visit()
         uids = frozenset("2.25." + uid[-15:] if self.is_renamed else uid for uid in self.study_uids)
-        self.world.raw[first:] = [replace(raw, study_uids=uids) for raw in self.world.raw[first:]]
+        captured = {id(raw.measurement.ticks) for raw in self.world.raw[first:]}
+        for n, raw in enumerate(self.world.raw[first:], first):
+            twice = {id(other.ticks) in captured for other in self.ran if _is_twice(raw.measurement, other)}
+            truth = Truth.UNTOLD if False in twice else Truth.TWICE if twice else raw.truth
+            keyed = frozenset[str]() if twice else raw.keyed_uids
+            self.world.raw[n] = replace(raw, study_uids=uids, truth=truth, keyed_uids=keyed)
 
     def _visit(self) -> None:
         self.scan("localizer", readouts=48)
@@ -154,16 +162,16 @@ class _Session:
 
     def _around_a_jump(self, name: str) -> None:
         """The clock is set back while the scan is repeated: the repeat runs, by its times, during the first one."""
-        is_renumbered = self.dice.random() < 0.7  # else nothing but its raw file tells a repeat from a later echo
+        is_renumbered = self.dice.random() < 0.7
         first = self.scan(name, series=self.dice.choice((0, 1, 1)), readouts=self.dice.choice((40, 192)))
-        if is_renumbered and self.dice.random() < 0.2:
+        if self.dice.random() < 0.2:
             self.world.raw.pop()
         began, length = self.now_before, (self.now - self.now_before) % _DAY
         later = self.dice.randrange(1, length + 2)
-        self.now = began + self.dice.choice((-1, 1, self.step, later, later))
+        self.now = began + self.dice.choice((-1, 0, 1, self.step, later, later))
         self.protocol_number -= not is_renumbered
         again = self.scan(name, like=first.measurement, images=self.dice.choice((1, 4)))
-        if is_renumbered and self.dice.random() < 0.2:
+        if self.dice.random() < 0.2:
             self.world.raw.pop()
         elif self.dice.random() < 0.2:
             self.scan(name, like=again.measurement)
@@ -196,7 +204,7 @@ class _Session:
         raw = self.scan(name)
         later = self._series(name, raw.measurement, ticks=tuple(raw.measurement.ticks[:3]))
         raw = self._belongs(raw, later)
-        again = replace(raw.measurement, mid=next(self.mids))
+        again = replace(raw.measurement, mid=3_000_000 + next(self.mids))
         self.world.raw.append(replace(raw, measurement=again))
 
     def _exported_twice(self, name: str) -> None:
@@ -248,6 +256,7 @@ class _Session:
             reference_image_uids=self.planned_on,
             ticks=ticks,
         )
+        self.ran.append(measurement)
         seen = f"{self.root}.{self.dice.choice('12') if self.is_xa else 1}.{stamp}.0.0.0"
         made = []
         for n in range(series):
@@ -317,7 +326,9 @@ class _Session:
             is_known = (
                 self.is_xa or len(self.study_uids) == 1 or made.frame_of_reference == raw.measurement.frame_of_reference
             )
-            is_keyed = is_known and not is_changed and made.lprotid is not None and made.ticks
+            # Of those that were taken at one instant one in 400 has no fraction, as if it had been cut.
+            is_timed = any(tick % _SECOND for tick in made.ticks)
+            is_keyed = is_known and not is_changed and made.lprotid is not None and is_timed
             keyed = raw.keyed_uids | ({made.series_uid} if is_keyed else set())
             raw = replace(raw, series_uids=raw.series_uids | {made.series_uid}, keyed_uids=keyed)
         self.world.raw[-1] = raw = replace(raw, truth=self._truth(raw))
@@ -331,6 +342,14 @@ class _Session:
         if raw.keyed_uids:
             return Truth.SEEN
         return Truth.BLURRED if self.cut or self.shift or self.jump < 0 else Truth.STRIPPED
+
+
+def _is_twice(one: Measurement, other: Measurement) -> bool:
+    """Return whether two runs of the scanner, by its clock, shared an instant and a number."""
+    if one.ticks is other.ticks or one.lprotid != other.lprotid or not one.ticks or not other.ticks:
+        return False
+    pairs = ((one.ticks, other.ticks), (other.ticks, one.ticks))
+    return any((b[0] - a[0]) % _DAY <= (a[-1] - a[0]) % _DAY for a, b in pairs)
 
 
 _PARTS = ("_visit", "_series", "_truth", "_study", "_belongs", "_run", "_told")

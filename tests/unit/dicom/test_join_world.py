@@ -1,5 +1,7 @@
 """The join on worlds of known truth: what it calls certain is true, and what has its keys is found."""
 
+from collections import Counter
+
 import pytest
 
 from tests.unit.dicom.join_matrix import ALL, COLUMNS, MISSED, RIGHT, WITH_KEYS, WRONG, WRONG_STUDY, judge, table
@@ -17,6 +19,12 @@ def matrix(request):
 def test_nothing_false_is_called_certain_on_any_software(matrix):
     assert {line for line, _ in matrix.files} == LINES
     assert matrix.wrong == 0, table(matrix)
+
+
+def test_what_cannot_be_told_is_there_and_seldom_wrong(matrix):
+    seen = sum((counts for (_, truth), counts in matrix.files.items() if truth is Truth.UNTOLD), Counter())
+    assert 0 < seen.total() < 50
+    assert seen[WRONG] < seen.total() / 4
 
 
 def test_whatever_has_its_keys_is_found_on_every_software_each_series_of_it(matrix):
