@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, func, select, update
 
 from transfer.catalog import tables
 from transfer.catalog.inventory import find_twin_in, look_again
@@ -10,12 +10,18 @@ from transfer.catalog.notices import RELAY, clear_alert, note
 from transfer.records import Done, Outcome, PackedUp, Twin
 from transfer.states import LOST_CODES, CaptureState, DeliveryState
 
+_LOCK_DIGITS = 15
+"""Hexadecimal digits of the digest that name the lock: 60 bits, since PostgreSQL's locks have 64."""
+
 
 def recognised(outcome: Outcome, connection: Connection, row: RowMapping) -> Outcome:
     """Return that a capture is a twin where another of the same bytes was packed while it was."""
     if not isinstance(outcome, Done) or not isinstance(outcome.result, PackedUp):
         return outcome
     packed = outcome.result.packed
+    if connection.dialect.name == "postgresql":  # SQLite lets one write at a time; here two machines could miss another
+        lock = func.pg_advisory_xact_lock(int(packed.sha256[:_LOCK_DIGITS], 16))
+        connection.execute(select(lock))
     other = find_twin_in(connection, packed.sha256, row["id"])
     return outcome if other is None else Done(Twin(packed, other))
 
