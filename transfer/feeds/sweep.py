@@ -22,12 +22,24 @@ _FRESH = timedelta(days=7)
 def sweep(*, spool: Path, database: Database) -> int:
     """Free the spool of what the catalog says is no longer needed, and return how many packed files went.
 
-    A file the catalog does not know stays where it is: it may be somebody's only copy.
+    A file the catalog does not know stays where it is: it may be somebody's only copy. What a fetch that was killed
+    left half-written (``.coming``) goes once its capture is not fetched back any more.
     """
+    for coming in sorted(spool.glob("*.coming")):
+        if coming.stem.isdigit():
+            _drop_half_fetched(database, int(coming.stem), coming)
     packed = {int(path.stem): path for path in sorted(spool.glob("*.packed")) if path.stem.isdigit()}
     with database.read() as connection:
         due = [capture_id for capture_id in packed if _may_go(connection, capture_id)]
     return sum(_drop(database, capture_id, packed[capture_id]) for capture_id in due)
+
+
+def _drop_half_fetched(database: Database, capture_id: int, coming: Path) -> None:
+    c = tables.capture.c
+    with database.write() as connection:
+        state = connection.execute(select(c.state).where(c.id == capture_id).with_for_update()).scalar()
+        if state not in {None, CaptureState.RECALLED}:
+            coming.unlink(missing_ok=True)
 
 
 def _drop(database: Database, capture_id: int, packed: Path) -> bool:

@@ -1,10 +1,11 @@
 """What happens to a row behind the back of its stage, its twin or its share loses nothing, on both databases."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 
 from kspace.errors import DestinationError, FileVanished, SourceError
 from kspace.records import Audit, Packed, SourceFile, Verdict
@@ -12,7 +13,8 @@ from transfer import operations
 from transfer.catalog import lists, tables
 from transfer.catalog.database import Database
 from transfer.catalog.inventory import find_twin
-from transfer.catalog.store import MAX_FAILURES
+from transfer.catalog.store import MAX_FAILURES, Store
+from transfer.catalog.twins import recognised
 from transfer.destinations.errors import Forbidden
 from transfer.feeds.sweep import sweep
 from transfer.records import Changed, CutAgain, Done, Held, Later, PackedUp, Settled, Twin, Verified
@@ -88,6 +90,38 @@ def test_what_neither_spool_nor_archive_has_any_more_holds_nothing_for_a_twin(
     assert find_twin(database, PACKED.sha256, 2) == 1, "another archive has it"
 
 
+def test_two_machines_that_pack_the_same_bytes_at_one_instant_see_each_other(store, database, clock, list_files):
+    list_files(FILES[0])
+    list_files(FILES[1], scanner="skyra")
+    stores = {1: store, 2: Store(database, clock=clock, machine="box-2")}
+    claims = {}
+    for number, its in stores.items():
+        put(database, number, state=CaptureState.SETTLED)
+        claims[number] = its.claim("capture", row_id=number)
+        assert claims[number].stage == "pack"
+    with ThreadPoolExecutor(1) as other:
+        with database.write() as connection:  # the first one's commit, just before its end
+            row = connection.execute(select(tables.capture).where(tables.capture.c.id == 1)).mappings().one()
+            outcome = recognised(Done(PackedUp(PACKED, b"{}")), connection, row)
+            assert isinstance(outcome.result, PackedUp)
+            packed = {"state": CaptureState.PACKED, "sha256": PACKED.sha256, "manifest": b"{}", "lease_token": None}
+            connection.execute(update(tables.capture).where(tables.capture.c.id == 1).values(packed))
+            second = other.submit(stores[2].commit, claims[2], Done(PackedUp(PACKED, b"{}")))
+            while not (second.done() or waits_for_it(database)):
+                pass
+        assert second.result()
+    assert [row_of(database, n)["state"] for n in (1, 2)] == [CaptureState.PACKED, CaptureState.SKIPPED]
+    assert find_twin(database, PACKED.sha256, 2) == 1
+
+
+def waits_for_it(database):
+    """Whether somebody waits for a lock of PostgreSQL; a second writer of SQLite waits from its beginning."""
+    if database.is_sqlite:
+        return True
+    with database.read() as connection:
+        return connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one() > 0
+
+
 def test_an_empty_file_that_a_person_wants_as_it_is_has_no_parts(twins, store, database, clock):
     put_delivery(database, clock.now(), state=DeliveryState.QUEUED)
     claim = store.claim("delivery")
@@ -148,6 +182,19 @@ def test_what_is_wanted_again_while_the_sweep_looks_stays(twins, database, clock
         connection.execute(update(tables.delivery).values(state=DeliveryState.VERIFIED))
     assert sweep(spool=tmp_path, database=database) == 1
     assert not packed.exists()
+
+
+def test_what_a_killed_fetch_left_goes_once_its_capture_is_not_fetched_back_any_more(database, tmp_path, list_files):
+    list_files(FILES[0])
+    left, unknown, other = (tmp_path / name for name in ("00000001.coming", "00000009.coming", "mine.coming"))
+    for path in (left, unknown, other):
+        path.write_bytes(b"half")
+    put(database, 1, state=CaptureState.RECALLED)
+    sweep(spool=tmp_path, database=database)
+    assert left.exists(), "the next try writes over it"
+    put(database, 1, state=CaptureState.HELD, held_from=CaptureState.RECALLED)
+    sweep(spool=tmp_path, database=database)
+    assert [path.exists() for path in (left, unknown, other)] == [False, True, True]
 
 
 def test_a_failure_of_what_a_person_held_meanwhile_changes_nothing(store, database, clock, list_files):
