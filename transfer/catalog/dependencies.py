@@ -1,19 +1,19 @@
 """What a measurement's reconstruction needs: adjustments and noise scans, by MID (TWIX ReconMeasDependencies).
 
-MIDs start anew now and then, so they count only within one visit: the same study, registration or study LOID.
+MIDs start anew now and then, so they count only within one visit (`dicom.join.visit_of`), by which all is looked up.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from dicom.evidence.serial import serial_of_measurement
+from dicom.join import visit_of
 from dicom.records import Certainty, Decision
-from dicom.uids import registration_of
 from kspace.records import Measurement
 from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
@@ -45,8 +45,9 @@ def set_dependencies(
 def wake_needed(connection: Connection, capture_id: int, *, at: datetime) -> None:
     """Let what a capture needs, and what waits for its scan to be known, be joined now."""
     n, m, c = tables.dependency.c, tables.measurement.c, tables.capture.c
-    same = and_(n.serial == m.serial, n.mid == m.mid)
-    needed = select(m.capture_id).join(tables.dependency, same).where(n.capture_id == capture_id)
+    visits = select(m.visit).where(m.capture_id == capture_id)
+    mids = select(n.mid).where(n.capture_id == capture_id)
+    needed = select(m.capture_id).where(m.visit.in_(visits), m.mid.in_(mids))
     waits = and_(c.id.in_(needed), c.state == CaptureState.PACKED)
     connection.execute(update(tables.capture).where(waits).values(due_at=at))
 
@@ -90,12 +91,14 @@ def dependencies_of(connection: Connection, capture_ids: Sequence[int]) -> dict[
     """
     n, m = tables.dependency.c, tables.measurement.c
     rows = connection.execute(select(tables.dependency).where(n.capture_id.in_(capture_ids)).order_by(n.mid)).all()
-    visits = {one.capture_id: one.visits for one in _seen(connection, m.capture_id.in_({r.capture_id for r in rows}))}
-    there = defaultdict(list)
-    for one in _seen(connection, m.serial.in_({r.serial for r in rows}), m.mid.in_({r.mid for r in rows})):
-        for visit in one.visits:
-            there[one.serial, one.mid, visit].append(one.capture_id)
-    seen = {r: {i for v in visits[r.capture_id] for i in there[r.serial, r.mid, v]} - {r.capture_id} for r in rows}
+    images = select(m.capture_id, m.visit, m.mid).where(is_image(), m.visit.is_not(None))
+    needing = connection.execute(images.where(m.capture_id.in_({r.capture_id for r in rows}))).all()
+    visits = {one.capture_id: one.visit for one in needing}
+    there = defaultdict(set)
+    known = images.where(m.visit.in_(set(visits.values())), m.mid.in_({r.mid for r in rows}))
+    for one in connection.execute(known).all():
+        there[one.visit, one.mid].add(one.capture_id)
+    seen = {r: there[visits.get(r.capture_id), r.mid] - {r.capture_id} for r in rows}
     lacks = _lacks(connection, {number for numbers in seen.values() for number in numbers})
     found: dict[int, list[dict[str, Any]]] = {}
     for row, numbers in seen.items():
@@ -135,41 +138,19 @@ def _dependents(connection: Connection, measurement: Measurement) -> list[tuple[
 def _of_visit(
     connection: Connection, measurement: Measurement, *where: ColumnElement[bool]
 ) -> list[tuple[int, str, Measurement]]:
-    """Return the imaging measurements of its visit, with number and state of each capture."""
-    visits = _visits(measurement.study_uid, measurement.frame_of_reference, measurement.study_loid)
-    ids = [one.capture_id for one in _seen(connection, *where) if one.visits & visits]
-    m, c = tables.measurement.c, tables.capture.c
-    query = select(c.id, c.state, m.document).join(tables.measurement).where(c.id.in_(ids), is_image()).order_by(c.id)
-    return [(row.id, row.state, documents.to_measurement(row.document)) for row in connection.execute(query)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    capture_id: int
-    serial: str
-    mid: int
-    visits: frozenset[object]
-
-
-def _seen(connection: Connection, *where: ColumnElement[bool]) -> list[_Seen]:
-    """Return imaging measurements with what tells their visit; read out by the database, since a MID comes again."""
-    m = tables.measurement.c
-    told = [m.document[key].as_string() for key in ("study_uid", "frame_of_reference", "study_loid")]
-    query = select(m.capture_id, m.serial, m.mid, *told).join(tables.capture).where(*where, is_image())
-    return [_Seen(row[0], row[1], row[2], _visits(*row[3:])) for row in connection.execute(query)]
-
-
-def _visits(study_uid: str | None, frame_of_reference: str | None, study_loid: str | None) -> frozenset[object]:
-    """Return what two measurements of one visit have in common, any of it."""
-    told = {"study": study_uid, "registration": registration_of(frame_of_reference), "loid": study_loid}
-    return frozenset(item for item in told.items() if item[1] is not None)
+    """Return the imaging measurements of its visit, with number and state of each capture; none if nothing tells it."""
+    m, c, visit = tables.measurement.c, tables.capture.c, visit_of(measurement)
+    if visit is None:
+        return []
+    query = select(c.id, c.state, m.document).join(tables.measurement).order_by(c.id)
+    found = connection.execute(query.where(m.visit == visit, is_image(), *where))
+    return [(row.id, row.state, documents.to_measurement(row.document)) for row in found]
 
 
 def _wake(connection: Connection, image: Measurement, at: datetime) -> None:
     """Let files that nobody wanted, and that still lie on the share, be looked at again: they are needed now."""
     m, c, f = tables.measurement.c, tables.capture.c, tables.source_file.c
-    serial = serial_of_measurement(image)
-    skipped = and_(m.serial == serial, m.mid.in_(image.dependency_mids), c.state == CaptureState.SKIPPED)
+    skipped = and_(m.mid.in_(image.dependency_mids), c.state == CaptureState.SKIPPED)
     there = c.source_file_id.in_(select(f.id).where(f.gone_at.is_(None)))
     for capture_id, _, _ in _of_visit(connection, image, skipped, there, c.sha256.is_(None)):
         look_again(connection, capture_id, why=f"MID {image.mid} needs it", at=at)

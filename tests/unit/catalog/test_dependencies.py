@@ -69,6 +69,16 @@ def test_the_same_number_of_another_visit_is_not_meant(database, settle):
     assert beside(database, other) is None
 
 
+def test_what_tells_no_visit_is_needed_by_nothing(database, settle):
+    nowhere = {"frame_of_reference": None, "study_loid": None, "study_uid": None}
+    settle(replace(ADJUSTMENT, **nowhere), choice=UNWANTED)
+    settle(replace(IMAGE, **nowhere), choice=WANTED)
+    assert _states(database)[1] == "skipped"
+    assert needed_by(database, replace(ADJUSTMENT, **nowhere)) == []
+    with database.read() as connection:
+        assert {one["lacks"] for one in dependencies_of(connection, [2])[2]} == {"not seen"}
+
+
 def test_without_the_rules_word_nothing_is_looked_at_again_but_it_is_told_what_is_needed(database, settle):
     settle(ADJUSTMENT, choice=UNWANTED)
     settle(IMAGE, choice=WANTED.model_copy(update={"dependencies": False}))
