@@ -29,6 +29,7 @@ name = "box"
 folder = "{folder}/relay"
 backoff_s = {backoff_s}
 keep_s = {keep_s}
+no_series_after_s = {no_series_after_s}
 chunk_bytes = {chunk_bytes}
 
 [dicom]
@@ -143,6 +144,7 @@ class Relay:
     chunk_bytes: int = 65_536
     part_bytes: int = 200_000
     keep_s: int = 0
+    no_series_after_s: int = 86_400
     timeout_s: int = 20
     backoff_s: float = 0.1
     identified: str = ""

@@ -134,7 +134,7 @@ def test_a_file_of_no_known_scan_is_linked_to_a_session_itself(tmp_path, relay):
     with relay.running() as running:
         wait_until(lambda: "good.dat" in running.captures(), within_s=20)
         send_until_taken(_strangers(tmp_path), relay.port, within_s=30)
-        waits = "1 raw files wait for a scan"
+        waits = "1 raw file waits for a scan"
         wait_until(lambda: waits in _run("review", "-c", config), within_s=30)
         _run("link", 1, "t1", "-c", config)
         wait_until(lambda: _delivered(running, "good.dat"), within_s=60, told=running.captures)

@@ -26,7 +26,7 @@ def review(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
         start = f", {one['start']}" if one["start"] else ""
         what = f"MID {one['mid']} {one['protocol']}" if one["protocol"] else one["path"]
         console.print(
-            f"{one['raw']}  {what}{start}, {one['scanner']}",
+            f"{one['raw']}  {what}{start}, {one['scanner']}, {one['state']}",
             style="bold",
             highlight=False,
             markup=False,
@@ -39,7 +39,9 @@ def review(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None
             console.print(f"    {what}", highlight=False, markup=False)
             for said in series["evidence"]:
                 console.print(f"        {said}", highlight=False, markup=False)
-    console.print(f"{len(told)} raw files wait for a scan. `kspace link RAW s12` says which it is.", highlight=False)
+    many = "1 raw file waits" if len(told) == 1 else f"{len(told)} raw files wait"
+    how = f"{many} for a scan. `kspace link RAW s12` says which it is."
+    console.print(how if told else "No raw file waits for a scan.", highlight=False)
 
 
 def link(
