@@ -1,7 +1,8 @@
 """Times of the week, as clocks on the wall show them."""
 
 import re
-from datetime import datetime, time
+from collections.abc import Iterable
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -45,6 +46,25 @@ def covers(when: str, local: datetime) -> bool:
     if end == _MIDNIGHT or start < end:
         return today in days and at >= start and (end == _MIDNIGHT or at < end)
     return (today in days and at >= start) or ((today - 1) % 7 in days and at < end)
+
+
+def next_opening(whens: Iterable[str], now: datetime, zone: str | None) -> datetime | None:
+    """Return the first instant after now at which one of these spans of the week begins, in UTC; None: there is none.
+
+    A beginning that the wall clock leaves out in spring is taken as many minutes after the gap.
+    """
+    today = wall_clock(now, zone).date()
+    begins = [
+        _instant(datetime.combine(day, start), zone)
+        for days, start, _ in map(_parsed, whens)
+        for day in (today + timedelta(days=ahead) for ahead in range(8))
+        if day.weekday() in days
+    ]
+    return min((at for at in begins if at > now), default=None)
+
+
+def _instant(local: datetime, zone: str | None) -> datetime:
+    return (local.replace(tzinfo=ZoneInfo(zone)) if zone else local).astimezone(UTC)
 
 
 def _parsed(text: str) -> tuple[frozenset[int], time, time]:

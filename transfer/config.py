@@ -20,6 +20,7 @@ from transfer import destinations
 from transfer.catalog.flow import FlowSettings
 from transfer.routing import Route
 from transfer.selection import Rule
+from transfer.stages.manners import MannersSettings
 
 _MIN_POLL_S = 20.0
 """A scanner's share is never listed more often than this."""
@@ -68,8 +69,8 @@ class Relay(_Model):
         return self.catalog or f"sqlite:///{self.folder / 'catalog.sqlite'}"
 
 
-class Scanner(_Model):
-    """One scanner, its one limiter, and the shares on which its raw files appear."""
+class Scanner(MannersSettings):
+    """One scanner, its one limiter, its manners, and the shares on which its raw files appear."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
     limit_mbit_per_s: float = Field(default=250.0, gt=0, le=100_000)

@@ -24,6 +24,7 @@ from transfer.stages.confirm import confirm
 from transfer.stages.fetch import fetch
 from transfer.stages.forward import forward
 from transfer.stages.join import join
+from transfer.stages.manners import Manners, polite
 from transfer.stages.observe import observe
 from transfer.stages.pack import pack
 from transfer.stages.plan import plan
@@ -43,6 +44,7 @@ def stages(  # noqa: PLR0913 -- the ports
     sources: Mapping[str, tuple[str, Source]],
     archives: Mapping[str, Any],
     must_go: Callable[[int], bool],
+    manners: Mapping[str, Manners],
 ) -> dict[str, Stage]:
     """Return the stages by name; ``must_go`` tells a capture whose room is needed before its time."""
     file_bytes: dict[str, int] = {d["name"]: settings_of(destinations, d).file_bytes for d in config.destination}
@@ -51,7 +53,7 @@ def stages(  # noqa: PLR0913 -- the ports
         return min(_known(file_bytes, destination), body_limit(database, destination) or sys.maxsize)
 
     return {
-        **_of_captures(config, clock=clock, database=database, sources=sources, largest=largest),
+        **_of_captures(config, clock=clock, database=database, sources=sources, largest=largest, manners=manners),
         "fetch": lambda capture, progress: fetch(
             capture,
             copies=partial(copies_of, database),
@@ -64,13 +66,14 @@ def stages(  # noqa: PLR0913 -- the ports
     }
 
 
-def _of_captures(
+def _of_captures(  # noqa: PLR0913 -- the ports
     config: Config,
     *,
     clock: Clock,
     database: Database,
     sources: Mapping[str, tuple[str, Source]],
     largest: Callable[[str], int],
+    manners: Mapping[str, Manners],
 ) -> dict[str, Stage]:
     relay, rules, spool = config.relay, config.rule, config.relay.spool
     own = {s.name: s for s in config.scanner}
@@ -85,15 +88,18 @@ def _of_captures(
             quiet_s=_known(own, capture.scanner).quiet_s,
             patience_s=_known(own, capture.scanner).patience_s,
         ),
-        "pack": lambda capture, progress: pack(
-            capture,
-            source=_known(sources, capture.source)[1],
-            spool=spool,
-            codec=relay.codec,
-            chunk_bytes=relay.chunk_bytes,
-            cuts={largest(d["name"]) for d in config.destination},
-            twin_of=partial(find_twin, database),
-            progress=progress,
+        "pack": polite(
+            lambda capture, progress: pack(
+                capture,
+                source=_known(sources, capture.source)[1],
+                spool=spool,
+                codec=relay.codec,
+                chunk_bytes=relay.chunk_bytes,
+                cuts={largest(d["name"]) for d in config.destination},
+                twin_of=partial(find_twin, database),
+                progress=progress,
+            ),
+            manners=manners,
         ),
         "join": lambda capture, _: join(
             capture,

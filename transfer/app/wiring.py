@@ -19,6 +19,7 @@ from kspace.sources.answering import AnsweringSource
 from kspace.sources.limiting import LimitedSource, Limiter
 from kspace.sources.settings import Scope
 from transfer import destinations
+from transfer.app.signs import signs_of
 from transfer.app.staging import stages
 from transfer.app.watching import pools_of, watch
 from transfer.catalog.copies import Copy
@@ -49,6 +50,7 @@ from transfer.feeds.tell import remind_again, tell
 from transfer.inbox import CatalogInbox
 from transfer.records import RawDelivery
 from transfer.stages.compare import is_copy_listed, is_listed
+from transfer.stages.manners import Manners
 
 _TELL_S = 1.0
 _PLACE_S = 60.0
@@ -106,6 +108,13 @@ class Box:
         scope: Scope = settings_of(sources, given).scope
         return scope
 
+    def manners(self) -> dict[str, Manners]:
+        """Return by scanner when it may be read."""
+        return {
+            s.name: Manners(s, clock=self.clock, signs=signs_of(s, database=self.database, clock=self.clock))
+            for s in self.config.scanner
+        }
+
     def archives(self) -> dict[str, Any]:
         """Return every destination by its name."""
         known = plugins(destinations)
@@ -149,6 +158,7 @@ class Box:
             sources=found,
             archives=self.archives(),
             must_go=self._room.must_go,
+            manners=self.manners(),
         )
 
     def engine(self) -> Engine:

@@ -1,7 +1,7 @@
 """`kspace status`: every raw file, where it is, and what needs a person."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -33,22 +33,17 @@ def status(
     known = {d["name"]: standing(box, d["name"]) for d in box.config.destination}
     careful = {name: said for name, (is_known, said) in known.items() if not is_known}
     reports = pool_reports(box)
+    waiting = {name: later.reason for name, manners in box.manners().items() if (later := manners.waits())}
     box.close()
     if as_json:
         pools = [asdict(report) for report in reports]
-        print_json({"counts": counts, "alerts": alerts, "pools": pools, "unprobed": careful, "captures": captures})
+        boxed = {"pools": pools, "unprobed": careful, "waiting_scanners": waiting}
+        print_json({"counts": counts, "alerts": alerts, **boxed, "captures": captures})
         return
-    shown: dict[str, int] = {}
-    for alert in alerts:
-        topic = topic_of(alert["key"])
-        shown[topic] = shown.get(topic, 0) + 1
-        if shown[topic] <= _OF_A_TOPIC:
-            console.print(f"[bold]{alert['severity'].upper()}[/] {alert['text']}", highlight=False)
-    for topic, number in shown.items():
-        if number > _OF_A_TOPIC:
-            console.print(f"And {number - _OF_A_TOPIC:,} more of {topic}; see `kspace alerts`.", highlight=False)
-    for name, said in careful.items():
-        console.print(f"Destination {name}: {said}", highlight=False, soft_wrap=True)
+    _print_alerts(alerts)
+    for what, by_name in {"Destination": careful, "Scanner": waiting}.items():
+        for name, said in by_name.items():
+            console.print(f"{what} {name}: {said}", highlight=False, soft_wrap=True)
     console.print(f"Disk: {'; '.join(report.line for report in reports)}. See `kspace pools`.", highlight=False)
     summary = ", ".join(f"{n} {s}" for s, n in sorted(counts["capture"].items())) or "nothing yet"
     console.print(f"Captures: {summary}", highlight=False)
@@ -63,3 +58,16 @@ def status(
         table.add_row(str(row["id"]), name, row["protocol"] or "-", row["state"], row["reason"] or "")
     if captures:
         console.print(table)
+
+
+def _print_alerts(alerts: list[dict[str, Any]]) -> None:
+    """Print some alerts of each topic, and how many more there are."""
+    shown: dict[str, int] = {}
+    for alert in alerts:
+        topic = topic_of(alert["key"])
+        shown[topic] = shown.get(topic, 0) + 1
+        if shown[topic] <= _OF_A_TOPIC:
+            console.print(f"[bold]{alert['severity'].upper()}[/] {alert['text']}", highlight=False)
+    for topic, number in shown.items():
+        if number > _OF_A_TOPIC:
+            console.print(f"And {number - _OF_A_TOPIC:,} more of {topic}; see `kspace alerts`.", highlight=False)
