@@ -21,6 +21,7 @@ from transfer.catalog.flow import FlowSettings
 from transfer.routing import Route
 from transfer.selection import Rule
 from transfer.stages.manners import MannersSettings
+from transfer.websettings import WebSettings
 
 _MIN_POLL_S = 20.0
 """A scanner's share is never listed more often than this."""
@@ -117,6 +118,8 @@ class Config(_Model):
     sink: tuple[dict[str, Any], ...] = ()
     host: HostSettings | None = None
     """None: nobody asks the relay for the files of its host."""
+    web: WebSettings | None = None
+    """None: there is no page."""
     log: Literal["text", "json"] = "text"
 
     @field_validator("dicom", mode="before")
@@ -157,6 +160,10 @@ class Config(_Model):
             for name in route.destinations:
                 if name not in names:
                     raise ValueError(f"a route names the destination {name!r}, which is not configured")
+        xnats = {d.get("name") for d in self.destination if d.get("kind") == "xnat"}
+        for name in self.web.sign_in if self.web else ():
+            if name not in xnats:
+                raise ValueError(f"[web] lets people sign in with {name!r}, which is no configured XNAT")
         of_sources = [source for scanner in self.scanner for source in scanner.source]
         of_readers = [{"kind": kind, **reader} for kind, reader in self.reading.items()]
         parts = ((sources, of_sources), (destinations, self.destination), (readings, of_readers), (sinks, self.sink))

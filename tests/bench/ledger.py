@@ -25,11 +25,11 @@ _HELD = ("manifest", "sha256", "stored_bytes")
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def _measurement(study: int, mid: int) -> Measurement:
+def _measurement(study: int, mid: int, *, before: int) -> Measurement:
     frame = f"1.3.12.2.1107.5.2.43.4711.1.{study:017}.0.0.0"
-    needs = (11, 12) if mid == 1 else ()
+    needs = (before + 11, before + 12) if mid == 1 else ()
     told = {"index": 0, "offset": 0, "header_bytes": 9, "baseline": "VE", "serial": "4711", "protocol": "gre"}
-    return Measurement(**told, mid=mid, frame_of_reference=frame, dependency_mids=needs)
+    return Measurement(**told, mid=before + mid, frame_of_reference=frame, dependency_mids=needs)
 
 
 def _work(state: str) -> dict[str, Any]:
@@ -55,36 +55,37 @@ def _file(capture: int) -> dict[str, Any]:
     return {"id": capture, **named, "size": 5, "mtime_ns": 1, **seen}
 
 
-def fill(connection: Connection) -> None:
-    """Write the catalog of a relay that has worked for a year."""
+def fill(connection: Connection, *, sessions: int = SESSIONS, anew_after: int = 1) -> None:
+    """Write the catalog of a relay that has worked for a year; the MIDs start anew after so many sessions."""
     t = tables
     named = {"kind": "dicom", "destination": "x", "project": "P", "subject": "S"}
     rows: dict[Table, list[dict[str, Any]]] = {
         table: [] for table in (t.study, t.series, t.source_file, t.capture, t.measurement, t.dependency)
     } | {table: [] for table in (t.match, t.delivery)}
-    for study in range(1, SESSIONS + 1):
+    for study in range(1, sessions + 1):
         rows[t.study].append(_study(study))
         rows[t.series] += [_series(study, number) for number in range(1, SERIES + 1)]
         image = {"id": study, "capture_id": None, "study_id": study, "session": f"E{study}", "verified_at": AT}
         rows[t.delivery].append({**named, **image, **_work("verified")})
+        before = study % anew_after * RAW
         for mid in range(1, RAW + 1):
             capture = study * RAW + mid
             rows[t.source_file].append(_file(capture))
             held = dict(zip(_HELD, (b"{}", f"{capture:064}", 3), strict=True))
             rows[t.capture].append({"id": capture, "source_file_id": capture, **_work("retired"), **held})
-            document = documents.to_document(_measurement(study, mid))
-            of = {"capture_id": capture, "number": 0, "mid": mid, "serial": "4711", "protocol": "gre"}
+            document = documents.to_document(_measurement(study, mid, before=before))
+            of = {"capture_id": capture, "number": 0, "mid": before + mid, "serial": "4711", "protocol": "gre"}
             rows[t.measurement].append({**of, "document": document})
             series = f"1.2.{study}.{mid if mid <= SERIES else 1}"
             said = {"certainty": "certain", "reason": "keys agree", "actor": "relay", "at": AT}
             rows[t.match].append({"capture_id": capture, "study_id": study, "series_uid": series, **said})
-            sent = {"id": SESSIONS + capture, "capture_id": capture, "study_id": study, "session": None}
+            sent = {"id": sessions + capture, "capture_id": capture, "study_id": study, "session": None}
             rows[t.delivery].append({**named, "kind": "raw", **sent, "verified_at": AT, **_work("verified")})
             if mid == 1:
                 needed = {"capture_id": capture, "serial": "4711", "is_wanted": True}
-                rows[t.dependency] += [{**needed, "mid": other} for other in (11, 12)]
-    last = (SESSIONS + 1) * RAW
-    for capture in range(last + 1, last + 1 + SESSIONS * RAW // 10):
+                rows[t.dependency] += [{**needed, "mid": before + other} for other in (11, 12)]
+    last = (sessions + 1) * RAW
+    for capture in range(last + 1, last + 1 + sessions * RAW // 10):
         rows[t.source_file].append(_file(capture))
         rows[t.capture].append({"id": capture, "source_file_id": capture, **_work("skipped"), **dict.fromkeys(_HELD)})
     for table, values in rows.items():

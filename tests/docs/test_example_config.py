@@ -16,10 +16,19 @@ from transfer import destinations
 from transfer.config import Config, Dicom, Relay, Scanner, load_config
 from transfer.routing import Route
 from transfer.selection import Rule
+from transfer.websettings import WebSettings
 
 _EXAMPLE = Path(__file__).parents[2] / "relay.example.toml"
 _COMMENTED = re.compile(r"^(\s*)#([a-z_]+ = )", re.MULTILINE)
-_TABLES = {"relay": Relay, "dicom": Dicom, "scanner": Scanner, "route": Route, "rule": Rule, "host": HostSettings}
+_TABLES = {
+    "relay": Relay,
+    "dicom": Dicom,
+    "scanner": Scanner,
+    "route": Route,
+    "rule": Rule,
+    "host": HostSettings,
+    "web": WebSettings,
+}
 _OF_HOST = {"hospital": Hospital, "admin": Admin, "tap": Tap, "share": Mounted}
 
 

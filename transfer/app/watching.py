@@ -65,6 +65,7 @@ def _given(config: Config, kind: str) -> dict[str, Any]:
         given.setdefault("left_in", LEFT_IN)
     if kind == "certificates":
         own = [d.tls_cert for d in config.dicom] + [d.get("client_cert") for d in config.destination]
+        own += [config.web.tls_cert] if config.web else []
         given["files"] = [*given.get("files", ()), *(file for file in own if file)]
         shown = [urlsplit(d.get("url") or d.get("endpoint") or "") for d in config.destination if not d.get("proxy")]
         servers = [f"{_bracketed(url.hostname)}:{url.port or 443}" for url in shown if url.scheme == "https"]

@@ -133,7 +133,7 @@ study = Table(
     Column("called_ae", String(16), nullable=False),
     Column("calling_ae", String(16), nullable=False),
     Column("first_arrival_at", Instant, nullable=False),
-    Column("last_arrival_at", Instant, nullable=False),
+    Column("last_arrival_at", Instant, nullable=False, index=True),
     Column("document", JSON, nullable=False),
 )
 
@@ -243,7 +243,7 @@ match = Table(
     metadata,
     _id(),
     Column("capture_id", ForeignKey("capture.id"), nullable=False, index=True),
-    Column("study_id", ForeignKey("study.id"), nullable=False),
+    Column("study_id", ForeignKey("study.id"), nullable=False, index=True),
     Column("series_uid", String(64)),
     Column("series_uids", JSON),
     Column("certainty", String(16), nullable=False),

@@ -33,6 +33,7 @@ from transfer.app.cli import (
     status,
     study,
     verify,
+    web,
 )
 
 app = typer.Typer(
@@ -47,6 +48,7 @@ app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("engine")(serve.engine)
 app.command("listen")(serve.listen)
+app.command("web")(web.web)
 app.command("status")(status.status)
 app.add_typer(alerts.app, name="alerts")
 app.command("metrics")(metrics.metrics)

@@ -10,6 +10,7 @@ from transfer.app.cli.options import DEFAULT_CONFIG, ConfigPath, open_box
 from transfer.app.metrics import Collector, MetricsServer
 from transfer.app.notify import Notifier
 from transfer.app.power import Power
+from transfer.app.web.server import WebServer
 from transfer.app.wiring import Box
 from transfer.engine import Engine
 
@@ -23,7 +24,7 @@ def serve(config: ConfigPath = DEFAULT_CONFIG) -> None:
     Inventory, capture, DICOM listener, delivery. Stopping or killing it at any moment is safe: it goes on where it
     was.
     """
-    _run(config, with_engine=True, with_listener=True)
+    run(config, with_engine=True, with_listener=True)
 
 
 def engine(config: ConfigPath = DEFAULT_CONFIG) -> None:
@@ -31,7 +32,7 @@ def engine(config: ConfigPath = DEFAULT_CONFIG) -> None:
 
     `kspace listen` receives DICOM beside it, on the same catalog.
     """
-    _run(config, with_engine=True, with_listener=False)
+    run(config, with_engine=True, with_listener=False)
 
 
 def listen(config: ConfigPath = DEFAULT_CONFIG) -> None:
@@ -39,10 +40,11 @@ def listen(config: ConfigPath = DEFAULT_CONFIG) -> None:
 
     `kspace engine` works beside it, on the same catalog.
     """
-    _run(config, with_engine=False, with_listener=True)
+    run(config, with_engine=False, with_listener=True)
 
 
-def _run(config: ConfigPath, *, with_engine: bool, with_listener: bool) -> None:
+def run(config: ConfigPath, *, with_engine: bool, with_listener: bool) -> None:
+    """Run the parts asked for until a signal comes; the page where it is asked for alone, or with everything."""
     ended, notifier = threading.Event(), Notifier()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -66,6 +68,8 @@ def _live(  # noqa: PLR0913 -- the parts
     engines = [box.engine()] if with_engine else []
     running = [*(box.listeners() if with_listener else ()), *engines]
     running += _metrics(box, engines)
+    if with_engine == with_listener:
+        running += _page(box, is_alone=not with_engine)
     for part in running:
         part.start()
     notifier.tell("READY=1")
@@ -90,3 +94,18 @@ def _metrics(box: Box, engines: list[Engine]) -> list[MetricsServer]:
     except ConfigError as error:
         typer.echo(f"{error} The relay runs without them.", err=True)
         return []
+
+
+def _page(box: Box, *, is_alone: bool) -> list[WebServer]:
+    """Return the server of the page, if one is wanted; beside the relay it is no reason to capture nothing."""
+    if box.config.web is None and not is_alone:
+        return []
+    try:
+        page = WebServer(box)
+    except ConfigError as error:
+        if is_alone:
+            raise
+        typer.echo(f"{error} The relay runs without it.", err=True)
+        return []
+    typer.echo(f"The page is at {page.url}", err=True)
+    return [page]

@@ -97,11 +97,11 @@ def _http(settings: XnatSettings, sign_in: httpx.Auth) -> httpx.Client:
 
 
 class XnatClient:
-    """One signed-in client; safe to share between threads."""
+    """One signed-in client, as the relay's account or as somebody else; safe to share between threads."""
 
-    def __init__(self, settings: XnatSettings) -> None:
+    def __init__(self, settings: XnatSettings, *, sign_in: httpx.Auth | None = None) -> None:
         self._settings = settings
-        self._http = _http(settings, _SignIn(settings))
+        self._http = _http(settings, sign_in or _SignIn(settings))
         self._pace = pace_of(settings)
 
     def request(  # noqa: PLR0913 -- the parts of a request

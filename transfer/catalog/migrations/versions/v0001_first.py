@@ -137,6 +137,7 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sqlite_where=sa.text("lease_token IS NOT NULL"),
         postgresql_where=sa.text("lease_token IS NOT NULL"),
     )
+    op.create_index(op.f("ix_study_last_arrival_at"), "study", ["last_arrival_at"], unique=False)
     op.create_table(
         "series",
         *_id("series"),
@@ -252,6 +253,7 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_match_study_id")),
     )
     op.create_index(op.f("ix_match_capture_id"), "match", ["capture_id"], unique=False)
+    op.create_index(op.f("ix_match_study_id"), "match", ["study_id"], unique=False)
     op.create_table(
         "belonging",
         sa.Column("capture_id", sa.Integer(), nullable=False),

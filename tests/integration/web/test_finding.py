@@ -1,0 +1,66 @@
+"""Looking for sessions: every filter finds what it must and nothing else, page by page."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from tests.integration.webworld import AT, Browser, add_session, page
+from transfer.catalog import tables
+
+
+@pytest.fixture(scope="module")
+def boss(tmp_path_factory):
+    with page(tmp_path_factory.mktemp("page")) as (server, box), Browser(server) as browser:
+        with box.database.write() as connection:
+            for number in range(11, 71):
+                add_session(connection, number, ["LUNG"], state="held" if number == 12 else "retired")
+            alike = {"last_arrival_at": AT + timedelta(days=9)}
+            connection.execute(update(tables.study).where(tables.study.c.id.in_([20, 21, 22])).values(alike))
+        browser.sign_in("boss")
+        yield browser
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("text=HEART_1", {1}),
+        ("text=heart%", set()),
+        ("project=BRAIN", {2, 3}),
+        ("project=HEART&scanner=scanner-heart", {1, 3, 4}),
+        ("scanner=scanner-brain", {2}),
+        ("badge=needs+a+person", {12}),
+        ("badge=on+its+way", {4}),
+        ("badge=lost", set()),
+        ("badge=complete&project=HEART", {1, 3}),
+        ("since=2026-03-10", {20, 21, 22}),
+        ("since=2026-03-10&until=2026-03-09", set()),
+        ("until=2026-03-01", {1, 2, 3, 4, *range(11, 20), 23}),
+    ],
+)
+def test_a_filter_finds_what_it_must(query, found, boss):
+    assert {one["id"] for one in boss.get(f"/api/sessions?{query}").json()["sessions"]} == found
+    shown = boss.get(f"/sessions?{query}").text
+    assert [number for number in found if f'href="/sessions/{number}"' not in shown] == []
+
+
+def test_pages_go_on_where_the_last_ended_and_show_each_once(boss):
+    seen, after = [], ""
+    while True:
+        told = boss.get("/api/sessions", params={"after": after}).json()
+        seen += [one["id"] for one in told["sessions"]]
+        if (after := told["after"]) is None:
+            break
+    assert seen[:3] == [22, 21, 20]
+    assert sorted(seen) == [1, 2, 3, 4, *range(11, 71)]
+
+
+def test_the_page_leads_on_with_its_filters(boss):
+    assert "project=LUNG&amp;after=" in boss.get("/sessions?project=LUNG").text
+    assert "Older sessions" not in boss.get("/sessions?project=BRAIN").text
+
+
+@pytest.mark.parametrize("query", ["badge=new", "since=soon", "after=1", "since=2026-02-31", "colour=red"])
+def test_what_cannot_be_is_refused(query, boss):
+    for place in ("/sessions", "/api/sessions"):
+        assert boss.get(f"{place}?{query}").status_code in {400, 422}

@@ -1,0 +1,146 @@
+"""Who may what: every address of the page and of its JSON, asked by everybody."""
+
+import re
+
+import pytest
+
+from tests.integration.webworld import PEOPLE, Browser, page
+from transfer.app.web import build
+
+WHO = ("nobody", "carl", "anna", "berta", "dora", "boss")
+_IN = (303, 200, 200, 200, 200, 200)
+_IN_JSON = (401, *_IN[1:])
+_BOSS = (303, 403, 403, 403, 403, 200)
+_BOSS_JSON = (401, *_BOSS[1:])
+
+MATRIX = {
+    ("GET", "/"): {"/": _IN},
+    ("GET", "/api/home"): {"/api/home": _IN_JSON},
+    ("GET", "/api/openapi.json"): {"/api/openapi.json": _IN_JSON},
+    ("GET", "/sign-in"): {"/sign-in": (200,) * 6},
+    ("POST", "/sign-in"): {"/sign-in": (403,) * 6},
+    ("POST", "/sign-out"): {"/sign-out": (303, 403, 403, 403, 403, 403)},
+    ("GET", "/sessions"): {"/sessions": _IN},
+    ("GET", "/api/sessions"): {"/api/sessions": _IN_JSON},
+    ("GET", "/sessions/{number}"): {
+        "/sessions/1": (303, 404, 200, 404, 200, 200),
+        "/sessions/2": (303, 404, 404, 200, 200, 200),
+        "/sessions/3": (303, 404, 200, 404, 200, 200),
+        "/sessions/77": (303, 404, 404, 404, 404, 404),
+    },
+    ("GET", "/api/sessions/{number}"): {
+        "/api/sessions/1": (401, 404, 200, 404, 200, 200),
+        "/api/sessions/2": (401, 404, 404, 200, 200, 200),
+        "/api/sessions/77": (401, 404, 404, 404, 404, 404),
+    },
+    ("GET", "/captures/{number}"): {
+        "/captures/1": (303, 404, 200, 404, 200, 200),
+        "/captures/2": (303, 404, 404, 200, 200, 200),
+        "/captures/9": (303, 404, 404, 404, 404, 200),
+    },
+    ("GET", "/api/captures/{number}"): {
+        "/api/captures/1": (401, 404, 200, 404, 200, 200),
+        "/api/captures/2": (401, 404, 404, 200, 200, 200),
+        "/api/captures/9": (401, 404, 404, 404, 404, 200),
+    },
+    ("GET", "/captures/{number}/receipts/{delivery}"): {
+        "/captures/1/receipts/2": (303, 404, 200, 404, 200, 200),
+        "/captures/2/receipts/4": (303, 404, 404, 200, 200, 200),
+        "/captures/1/receipts/4": (303, 404, 404, 404, 404, 404),
+        "/captures/3/receipts/8": (303, 404, 404, 404, 404, 200),
+    },
+    # Nothing of them can be retried, which only who may retry is told.
+    ("POST", "/captures/{number}/{act}"): {
+        "/captures/1/retry": (303, 404, 400, 404, 400, 400),
+        "/captures/2/retry": (303, 404, 404, 400, 400, 400),
+        "/captures/3/retry": (303, 404, 403, 404, 403, 400),
+        "/captures/1/delete": (303, 422, 422, 422, 422, 422),
+    },
+    ("GET", "/alerts"): {"/alerts": _BOSS},
+    ("GET", "/api/alerts"): {"/api/alerts": _BOSS_JSON},
+    ("POST", "/alerts/acknowledge"): {"/alerts/acknowledge": (303, 403, 403, 403, 403, 404)},
+    ("GET", "/static"): {"/static/relay.css": (200,) * 6, "/static/../site.py": (404,) * 6},
+}
+"""What each gets: a door (303), an answer, or a refusal; what is not theirs is not there (404)."""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    with page(tmp_path_factory.mktemp("page")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browsers(served):
+    made = {name: Browser(served[0]) for name in WHO}
+    for name in WHO[1:]:
+        assert made[name].sign_in(name).status_code == 303
+    yield made
+    for browser in made.values():
+        browser.close()
+
+
+def _routes(routes):
+    for route in routes:
+        if (router := getattr(route, "original_router", None)) is not None:
+            yield from _routes(router.routes)
+        else:
+            for method in getattr(route, "methods", None) or {"GET"}:
+                yield method, route.path
+
+
+def test_every_route_has_its_rule(served):
+    assert set(_routes(build(served[1]).routes)) == set(MATRIX)
+
+
+@pytest.mark.parametrize(("method", "place"), [(m, place) for (m, _), places in MATRIX.items() for place in places])
+def test_an_address_answers_whom_it_must(method, place, browsers):
+    wanted = next(places[place] for (m, _), places in MATRIX.items() if m == method and place in places)
+    forged = place in {"/sign-in", "/sign-out"}
+    got = []
+    for browser in browsers.values():
+        given = {"form": "" if forged else browser.form("/"), "key": "none", "note": "seen to"}
+        got.append(browser.request(method, place, **({"data": given} if method == "POST" else {})).status_code)
+    assert dict(zip(WHO, got, strict=True)) == dict(zip(WHO, wanted, strict=True))
+
+
+def test_nothing_of_a_foreign_project_is_on_any_page(browsers):
+    places = [p for (m, _), ps in MATRIX.items() for p in ps if m == "GET" and "static" not in p and "openapi" not in p]
+    foreign = {"anna": r"(?i)brain|nobody", "berta": r"(?i)heart|nobody", "carl": r"(?i)brain|heart|nobody"}
+    for name, pattern in foreign.items():
+        shown = {place: browsers[name].get(place).text for place in places}
+        assert [place for place, text in shown.items() if re.search(pattern, text)] == []
+    assert "heart_1" in browsers["anna"].get("/sessions").text
+    assert set(foreign) < set(PEOPLE)
+
+
+def test_a_form_of_another_site_or_visit_changes_nothing(browsers):
+    anna, boss = browsers["anna"], browsers["boss"]
+    mine = {"form": anna.form("/"), "reason": "to look at it"}
+    assert anna.post("/captures/4/hold", data=mine | {"form": boss.form("/")}).status_code == 403
+    assert anna.post("/captures/4/hold", data=mine, headers={"Origin": "https://elsewhere.example"}).status_code == 403
+    assert anna.post("/captures/4/hold", data=mine | {"reason": "x" * 70_000}).status_code == 413
+    assert anna.get("/api/captures/4").json()["state"] == "planned"
+
+
+def test_who_may_holds_and_retries_under_their_own_name(browsers):
+    anna = browsers["anna"]
+    form = {"form": anna.form("/")}
+    assert anna.post("/captures/4/hold", data=form).status_code == 400
+    assert anna.post("/captures/4/hold", data=form | {"reason": "to look at it"}).status_code == 303
+    held = anna.get("/api/captures/4").json()
+    assert (held["state"], held["may_retry"], held["may_hold"]) == ("held", True, False)
+    assert held["events"][-1]["by"] == "central/anna"
+    assert anna.post("/captures/4/retry", data=form).status_code == 303
+    assert anna.get("/api/captures/4").json()["state"] == "delivered", "every archive had proved it already"
+
+
+def test_every_answer_carries_the_headers_against_misuse(browsers):
+    for place in ("/", "/sign-in", "/static/relay.js", "/nowhere", "/api/home", "/sessions?after=x"):
+        for browser in (browsers["nobody"], browsers["boss"]):
+            headers = browser.get(place).headers
+            assert "default-src 'none'" in headers["content-security-policy"]
+            assert "frame-ancestors 'none'" in headers["content-security-policy"]
+            assert "unsafe" not in headers["content-security-policy"]
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["referrer-policy"] == "same-origin"

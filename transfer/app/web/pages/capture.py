@@ -1,0 +1,136 @@
+"""One capture: its timeline, evidence, parts and receipts; and what a person may do with it."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Form, Request
+from starlette.responses import RedirectResponse, Response
+
+from kspace.errors import BadInput, NotFound
+from transfer import operations
+from transfer.app.web.access import NotAllowed, Visit
+from transfer.app.web.answers import ANSWERS
+from transfer.app.web.pages.entrance import demand_own_form
+from transfer.app.web.pages.session import Number
+from transfer.app.web.site import Site, site_of, visit_of
+from transfer.catalog import browsing, lists
+from transfer.states import CaptureState
+
+router = APIRouter()
+_STEPS = {
+    "capture.found": "found on the scanner",
+    "capture.settled": "looked into: whole and wanted",
+    "capture.packed": "packed, each chunk decoded and compared",
+    "capture.matched": "joined with its images",
+    "capture.planned": "its way decided",
+    "capture.delivered": "proved by every archive",
+    "capture.retired": "freed from the relay's disk",
+    "capture.held": "held",
+    "capture.retried": "goes on",
+    "capture.grew": "still growing",
+    "capture.skipped": "not wanted",
+}
+_DONE = {CaptureState.RETIRED, CaptureState.RELEASED, CaptureState.SKIPPED}
+_LONGEST = 200
+
+
+@router.get("/captures/{number}", include_in_schema=False)
+def show(request: Request, visit: Annotated[Visit, Depends(visit_of)], number: Number) -> Response:
+    """Show one capture."""
+    site = site_of(request)
+    return site.page(request, "capture.html", {"told": tell(site, visit, number)}, visit=visit)
+
+
+@router.get("/api/captures/{number}", responses=ANSWERS)
+def read(request: Request, visit: Annotated[Visit, Depends(visit_of)], number: Number) -> dict[str, Any]:
+    """Return one capture."""
+    return tell(site_of(request), visit, number)
+
+
+@router.get("/captures/{number}/receipts/{delivery}", include_in_schema=False)
+def receipt(request: Request, visit: Annotated[Visit, Depends(visit_of)], number: Number, delivery: Number) -> Response:
+    """Give the signed receipt of one delivery, as `kspace receipt` does."""
+    site = site_of(request)
+    found = next((d for d in _story(site, visit, number)[1] if d["id"] == delivery and d["receipt"]), None)
+    if found is None:
+        raise NotFound("There is no such receipt: nothing was proved yet, or it is not for you.")
+    named = {"Content-Disposition": f'attachment; filename="receipt-{number}-{delivery}.json"'}
+    return Response(found["receipt"], media_type="application/json", headers=named)
+
+
+@router.post("/captures/{number}/{act}", include_in_schema=False)
+def act_on(  # noqa: PLR0913, PLR0917 -- the parts of the request
+    request: Request,
+    visit: Annotated[Visit, Depends(visit_of)],
+    number: Number,
+    act: Literal["hold", "retry"],
+    form: Annotated[str, Form()] = "",
+    reason: Annotated[str, Form(max_length=_LONGEST)] = "",
+) -> Response:
+    """Hold it or let it go on, as the person who asks."""
+    demand_own_form(visit, form)
+    site = site_of(request)
+    _, sent = _story(site, visit, number, is_whole=True)
+    if not visit.may_change(sent):
+        raise NotAllowed("Only administrators, and members of every project it goes to, may do this. Nothing changed.")
+    done: dict[str, Any] = {"actor": visit.actor, "clock": site.clock}
+    if act == "hold":
+        if not reason.strip():
+            raise BadInput("Say why, in a few words without patient data. Nothing was changed; go back and try again.")
+        operations.hold(site.box.database, str(number), reason=reason.strip(), **done)
+    else:
+        operations.retry(site.box.database, str(number), **done)
+    return RedirectResponse(f"/captures/{number}", 303)
+
+
+def tell(site: Site, visit: Visit, number: int) -> dict[str, Any]:
+    """Return what stands on the page.
+
+    Raises:
+        NotFound: there is no such capture, or it is not for the viewer.
+    """
+    story, sent = _story(site, visit, number)
+    is_theirs = visit.may_change(story["deliveries"])
+    state = CaptureState(story["state"])
+    held = state is CaptureState.HELD or any(d["state"] == CaptureState.HELD for d in sent)
+    return {
+        **{k: story[k] for k in ("id", "state", "verdict", "sha256", "stored_bytes", "scanner", "size", "mid")},
+        "protocol": story["protocol"],
+        "path": story["path"] if visit.is_admin else None,  # folders on a scanner may be named after somebody
+        "reason": story["reason"] if is_theirs else None,
+        "decisions": [{k: d[k] for k in ("step", "reason", "at")} for d in story["decisions"]] if is_theirs else [],
+        "matches": [_matched(match, is_all=visit.is_admin) for match in story["matches"] if match["undone_at"] is None],
+        "deliveries": [_sent(d) for d in sent],
+        "events": [_happened(event, is_theirs=is_theirs) for event in story["events"]],
+        "may_hold": is_theirs and state not in {CaptureState.HELD, *_DONE},
+        "may_retry": is_theirs and held,
+    }
+
+
+def _story(
+    site: Site, visit: Visit, number: int, *, is_whole: bool = False
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the whole story, and its deliveries as far as they are seen."""
+    with site.box.database.read() as connection:
+        if not browsing.sees(connection, visit.sight, capture=number):
+            raise NotFound("There is no such capture, or it belongs to a project that is not yours.")
+        story = lists.story(connection, number)
+    return story, [d for d in story["deliveries"] if is_whole or visit.sight.of(d)]
+
+
+def _matched(match: dict[str, Any], *, is_all: bool) -> dict[str, Any]:
+    """Return why it is of this scan; what spoke for series of other sessions is not for everybody."""
+    shown = {k: match[k] for k in ("certainty", "reason", "actor", "at", "study_id")}
+    return shown | {
+        "evidence": [{k: e[k] for k in ("number", "clue", "weight", "detail")} for e in match["evidence"] if is_all]
+    }
+
+
+def _sent(delivery: dict[str, Any]) -> dict[str, Any]:
+    shown = ("id", "destination", "project", "state", "reason", "place", "verified_at", "parts")
+    return {k: delivery[k] for k in shown} | {"has_receipt": delivery["receipt"] is not None}
+
+
+def _happened(event: dict[str, Any], *, is_theirs: bool) -> dict[str, Any]:
+    said = _STEPS.get(event["verb"], event["verb"].rpartition(".")[2].replace("_", " "))
+    is_told = is_theirs and event["detail"] is not None and " " in event["detail"]  # one word is the name of a stage
+    return {"at": event["at"], "what": said, "by": event["actor"], "detail": event["detail"] if is_told else None}

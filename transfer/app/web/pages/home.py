@@ -1,0 +1,74 @@
+"""Home: is everything captured, what needs a person, what is at risk, how full are the pools, what moves now."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from transfer.app.box_report import pool_reports
+from transfer.app.web.access import Visit
+from transfer.app.web.answers import ANSWERS
+from transfer.app.web.site import Site, site_of, visit_of
+from transfer.catalog import figures, glance, lists
+from transfer.states import CaptureState
+
+router = APIRouter()
+_ALERTS = 5
+
+
+@router.get("/", include_in_schema=False)
+def show(request: Request, visit: Annotated[Visit, Depends(visit_of)]) -> Response:
+    """Show how everything stands."""
+    site = site_of(request)
+    return site.page(request, "home.html", {"home": tell(site, visit)}, visit=visit)
+
+
+@router.get("/api/home", responses=ANSWERS)
+def read(request: Request, visit: Annotated[Visit, Depends(visit_of)]) -> dict[str, Any]:
+    """Return how everything stands that the caller may see."""
+    return tell(site_of(request), visit)
+
+
+def tell(site: Site, visit: Visit) -> dict[str, Any]:
+    """Return what stands on the page."""
+    now, sight = site.clock.now(), visit.sight
+    with site.box.database.read() as connection:
+        held, waiting = glance.waiting_for_a_person(connection, sight)
+        late, at_risk = glance.at_risk(connection, sight, now=now)
+        moves = glance.moving(connection, sight, now=now)
+        told = {
+            "at": now,
+            "needs_a_person": {"number": held, "newest": [_plain(row, visit) for row in waiting]},
+            "at_risk": {"number": late, "oldest": [_plain(row, visit) for row in at_risk]},
+            "moves": moves,
+        }
+        if visit.is_admin:
+            stands = figures.standing(connection)
+            packed, proved = glance.pace(connection, now=now)
+            told |= {
+                "captures": {state.value: stands["captures"].get((state,), 0) for state in CaptureState},
+                "lost": figures.lost(connection),
+                "backlog_bytes": sum(stands["backlog_bytes"].values()) + sum(stands["image_backlog"].values()),
+                "packed_bytes_per_s": packed,
+                "proved_bytes_per_s": proved,
+                "alerts": _alerts(lists.alerts(connection)),
+            }
+    if visit.is_admin:
+        told["pools"] = [
+            {"line": pool.line, "percent": pool.percent, "mode": pool.mode} for pool in pool_reports(site.box)
+        ]
+    return told
+
+
+def _alerts(found: list[lists.Row]) -> dict[str, Any]:
+    """Count them, and show those first that nobody sees to."""
+    grades = ("critical", "warning", "info")
+    order = sorted(found, key=lambda one: (one["actor"] is not None, grades.index(one["severity"])))
+    return {
+        "number": len(found),
+        "first": [{k: one[k] for k in ("id", "severity", "text", "raised_at", "actor")} for one in order[:_ALERTS]],
+    }
+
+
+def _plain(row: glance.Row, visit: Visit) -> glance.Row:
+    return row if visit.is_admin else row | {"reason": None}  # a reason may name another project's rule
