@@ -75,6 +75,8 @@ class Scanner(MannersSettings):
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
     limit_mbit_per_s: float = Field(default=250.0, gt=0, le=100_000)
+    adaptive: bool = False
+    """Read slower while the share answers slower than when it is left alone."""
     poll_s: float = Field(default=30.0, gt=0)
     answer_s: float = Field(default=25.0, gt=0, le=600)
     """How long one call to a share may take; a slow listing may take longer as long as it goes on."""

@@ -7,19 +7,24 @@ from contextlib import contextmanager
 from kspace.clock import Clock
 from kspace.records import SourceFile
 from kspace.sources import Reader, Source
+from kspace.sources.yielding import Yielding
 
 
 class Limiter:
     """Lets one reader at a time through, at no more than so many bits a second on average.
 
-    The time a read has used up is paid back after it, so a burst is never longer than one block.
+    The time a read has used up is paid back after it, so a burst is never longer than one block. With ``yielding`` it
+    gives way to whoever else makes the share slower.
     """
 
-    def __init__(self, *, mbit_per_s: float | Callable[[], float], clock: Clock) -> None:
+    def __init__(
+        self, *, mbit_per_s: float | Callable[[], float], clock: Clock, yielding: Yielding | None = None
+    ) -> None:
         self._rate = mbit_per_s if callable(mbit_per_s) else lambda: mbit_per_s
         self._clock = clock
         self._turn = threading.Lock()
         self._free_at = clock.monotonic()
+        self._yielding = yielding
 
     @contextmanager
     def turn(self, cost_bytes: int = 0) -> Iterator[None]:
@@ -30,7 +35,11 @@ class Limiter:
             try:
                 yield
             finally:
-                self._free_at = max(self._free_at, began) + cost_bytes / (self._rate() * 1e6 / 8)
+                per_s = self._rate() * 1e6 / 8
+                if self._yielding is not None and cost_bytes:
+                    took_s = self._clock.monotonic() - began
+                    per_s = self._yielding.rate(took_s=took_s, length=cost_bytes, limit=per_s, at_s=began)
+                self._free_at = max(self._free_at, began) + cost_bytes / per_s
 
 
 class LimitedSource:

@@ -18,6 +18,7 @@ from kspace.sources import Source
 from kspace.sources.answering import AnsweringSource
 from kspace.sources.limiting import LimitedSource, Limiter
 from kspace.sources.settings import Scope
+from kspace.sources.yielding import Yielding
 from transfer import destinations
 from transfer.app.signs import signs_of
 from transfer.app.staging import stages
@@ -94,7 +95,8 @@ class Box:
         """Return every source by its name (``scanner/1``…), with its scanner's name; each behind its limiter."""
         built: dict[str, tuple[str, Source]] = {}
         for scanner in self.config.scanner:
-            limiter = Limiter(mbit_per_s=partial(self._rate, scanner.limit_mbit_per_s), clock=self.clock)
+            rate = partial(self._rate, scanner.limit_mbit_per_s)
+            limiter = Limiter(mbit_per_s=rate, clock=self.clock, yielding=Yielding() if scanner.adaptive else None)
             for number, given in enumerate(scanner.source, start=1):
                 plugin = plugins(sources)[given["kind"]]
                 bare = AnsweringSource(plugin.build(settings_of(sources, given)), within_s=scanner.answer_s)

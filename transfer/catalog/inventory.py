@@ -33,14 +33,14 @@ def find_twin_in(connection: Connection, sha256: str, capture_id: int) -> int | 
     return found
 
 
-def look_again(connection: Connection, capture_id: int, *, why: str, at: datetime) -> None:
+def look_again(connection: Connection, capture_id: int, *, why: str, at: datetime, actor: str = RELAY) -> None:
     """Let a file that was skipped be looked at from the start."""
     values = {"state": CaptureState.FOUND, "since_at": at, "due_at": at, "sha256": None, "reason": None}
     connection.execute(update(tables.capture).where(tables.capture.c.id == capture_id).values(values))
     note(
         connection,
         at=at,
-        actor=RELAY,
+        actor=actor,
         subject="capture",
         subject_id=capture_id,
         verb="capture.reopened",

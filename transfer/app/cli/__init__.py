@@ -9,6 +9,7 @@ from kspace.malloc import keep_large_blocks
 from transfer.app.cli import (
     alerts,
     assign,
+    backfill,
     bench,
     check,
     demo,
@@ -58,6 +59,7 @@ app.command("sessions")(sessions.sessions)
 app.command("session")(sessions.session)
 app.command("study")(study.study)
 app.command("assign")(assign.assign)
+app.command("backfill")(backfill.backfill)
 app.command("free")(free.free_images)
 app.command("route")(route.route)
 app.command("review")(link.review)
