@@ -79,7 +79,7 @@ def free(database: Database, study: str, *, reason: str, actor: str, clock: Cloc
 
 def _study_id(study: str) -> int:
     number = study.removeprefix("t")
-    if not number.isdigit() or len(number) > 9:
+    if not number.isdecimal() or len(number) > 9:
         raise NotFound(f"{study!r} names no study: give its number (t3), as `kspace study` shows it.")
     return int(number)
 

@@ -147,7 +147,7 @@ def undo(database: Database, capture_id: int, *, actor: str, clock: Clock) -> st
 
 def _scan(connection: Connection, scan: str) -> tuple[int, str | None, str]:
     kind, number, s = scan[:1], scan[1:], tables.series.c
-    if kind not in {"s", "t"} or not number.isdigit() or len(number) > 9:
+    if kind not in {"s", "t"} or not number.isdecimal() or len(number) > 9:
         raise NotFound(f"{scan!r} names no scan: give a series (s12) or a session (t3), as `kspace review` shows them.")
     if kind == "t":
         study = connection.execute(select(tables.study.c.id).where(tables.study.c.id == int(number))).scalar()
@@ -157,7 +157,7 @@ def _scan(connection: Connection, scan: str) -> tuple[int, str | None, str]:
     row = connection.execute(select(s.study_id, s.series_uid, s.number).where(s.id == int(number))).first()
     if row is None:
         raise NotFound(f"There is no series {scan}; `kspace review` shows those that could be meant.")
-    return row.study_id, row.series_uid, f"series {row.number} ({scan})"
+    return row.study_id, row.series_uid, f"series {'without a number' if row.number is None else row.number} ({scan})"
 
 
 def _names(database: Database, uids: list[str]) -> dict[str, SeriesName]:

@@ -76,7 +76,7 @@ def prefer(database: Database, reference: str, *, priority: int, actor: str, clo
 
 def _meant(connection: Connection, reference: str) -> list[tuple[Table, int]]:
     is_delivery, digits = reference.startswith("d"), reference.removeprefix("d")
-    if not digits.isdigit() or len(digits) > 9:
+    if not digits.isdecimal() or len(digits) > 9:
         raise NotFound(f"{reference!r} names no work: give a capture's number (12) or a delivery's (d5).")
     table, row_id = (tables.delivery if is_delivery else tables.capture), int(digits)
     if connection.execute(select(table.c.id).where(table.c.id == row_id)).first() is None:

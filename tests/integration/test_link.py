@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dicom.synthetic import SyntheticSeries, write_session
+from kspace.errors import NotFound
 from tests.integration.relay import Relay, Running, free_port, make, measurement, send_until_taken, wait_until
 from transfer.app.cli import app
 from transfer.catalog.ledger import place
@@ -244,6 +245,7 @@ def test_a_session_that_was_merged_into_another_after_the_join_needs_a_person_wh
         (("link", 1, "s77"), "There is no series s77"),
         (("link", 1, "t77"), "There is no session t77"),
         (("link", 1, "5"), "names no scan"),
+        (("link", 1, "s²"), "names no scan"),
         (("link", 1, "s1"), "only what lies packed in the spool, or went from it to an archive"),
         (("unlink", 1), "only what lies packed in the spool, or went from it to an archive"),
     ],
@@ -256,3 +258,10 @@ def test_what_cannot_be_linked_is_one_sentence(tmp_path, relay, arguments, why):
         send_until_taken(_strangers(tmp_path), relay.port, within_s=30)
         wait_until(lambda: running.captures().get("unwanted.dat", {}).get("state") == "skipped", within_s=20)
     assert why in _run(*arguments, "-c", config, code=1)
+
+
+@pytest.mark.parametrize("verb", ["link", "unlink", "undo", "verify", "restore", "show"])
+def test_a_number_that_no_catalog_counts_to_is_no_captures(tmp_path, relay, verb):
+    more = {"link": ["s1"], "restore": ["-o", tmp_path / "back.dat"]}.get(verb, [])
+    said = CliRunner().invoke(app, [str(a) for a in (verb, 10**20, *more, "-c", relay.write())])
+    assert isinstance(said.exception, SystemExit | NotFound), said.exception

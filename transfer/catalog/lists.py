@@ -117,7 +117,7 @@ def receipts(connection: Connection, reference: str) -> list[Row]:
     """
     d, r = tables.delivery.c, tables.receipt.c
     digits = reference.removeprefix("d")
-    number = int(digits) if digits.isdigit() and len(digits) <= _MAX_DIGITS else 0
+    number = int(digits) if digits.isdecimal() and len(digits) <= _MAX_DIGITS else 0
     newest = select(func.max(r.id)).group_by(r.delivery_id)
     query = (
         select(r.delivery_id, d.destination, d.capture_id, d.state, r.document)

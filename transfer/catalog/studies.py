@@ -33,7 +33,7 @@ def study(connection: Connection, name: str) -> Row:
         NotFound: there is no such study.
     """
     number = name.removeprefix("t")
-    found = studies(connection, ids=[int(number)]) if number.isdigit() and len(number) < 10 else []
+    found = studies(connection, ids=[int(number)]) if number.isdecimal() and len(number) < 10 else []
     if not found:
         raise NotFound(f"There is no study {name!r}; `kspace study` lists those there are.")
     v = tables.event.c

@@ -5,16 +5,28 @@ from typing import Annotated, Any
 
 import typer
 
-from dicom.records import Weight
+from dicom.records import Judged, Weight
 from transfer import linking
-from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, actor, console, open_box, print_json
+from transfer.app.cli.options import (
+    DEFAULT_CONFIG,
+    LARGEST_ID,
+    AsJson,
+    ConfigPath,
+    actor,
+    console,
+    open_box,
+    print_json,
+)
 from transfer.app.rawfile import clock_time, printable
 
-CaptureId = Annotated[int, typer.Argument(metavar="RAW", help="The capture's number, as `kspace status` shows it.")]
+CaptureId = Annotated[
+    int,
+    typer.Argument(metavar="RAW", max=LARGEST_ID, help="The capture's number, as `kspace status` shows it."),
+]
 
 
 def review(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Show the raw files that no scan was found for, with every series they could be of, and why (not)."""
+    """Show the raw files whose scan is unknown or in doubt, with every series they could be of, likely ones first."""
     relay = open_box(config)
     found = linking.doubts(relay.database)
     relay.close()
@@ -91,6 +103,11 @@ def _told(doubt: linking.Doubt) -> dict[str, Any]:
                 "study_uid": judged.study_uid,
                 "evidence": [f"{e.weight}: {e.detail}" for e in judged.evidence if e.weight is not Weight.SILENT],
             }
-            for judged in decision.judged
+            for judged in sorted(decision.judged, key=_against)
         ],
     }
+
+
+def _against(judged: Judged) -> int:
+    """Return how much speaks against a series: what it is most likely of comes first."""
+    return sum(e.weight is Weight.CONTRADICTS for e in judged.evidence)

@@ -18,6 +18,8 @@ ConfigPath = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 DEFAULT_CONFIG = Path("relay.toml")
+LARGEST_ID = 2**31 - 1
+"""A larger number is no capture's: the catalog's databases count no further."""
 
 console = Console()
 

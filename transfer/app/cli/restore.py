@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferS
 
 from kspace.errors import BadInput, KspaceError, NotFound
 from transfer.app.archived import ArchivedCapture, in_session
-from transfer.app.cli.options import DEFAULT_CONFIG, ConfigPath, console, open_box
+from transfer.app.cli.options import DEFAULT_CONFIG, LARGEST_ID, ConfigPath, console, open_box
 from transfer.app.custody import Custody, held
 from transfer.restore import AT_ONCE, restore_all
 from transfer.restore.work import HEADER, Source, Wish
@@ -31,7 +31,9 @@ def restore(  # noqa: PLR0913 -- a command line's options
         Path,
         typer.Option("--output", "-o", help="The file to write, which must not exist; of a session: the folder."),
     ],
-    capture_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="The capture's number.")] = None,
+    capture_id: Annotated[
+        int | None, typer.Argument(metavar="[ID]", max=LARGEST_ID, help="The capture's number.")
+    ] = None,
     project: Annotated[str | None, typer.Option(help="Instead of an ID: the archive's project.")] = None,
     session: Annotated[str | None, typer.Option(help="The session's label or id there.")] = None,
     scan: Annotated[str | None, typer.Option(help="Of this scan alone.")] = None,

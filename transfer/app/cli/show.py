@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kspace.errors import NotFound
-from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, console, open_box, print_json
+from transfer.app.cli.options import DEFAULT_CONFIG, LARGEST_ID, AsJson, ConfigPath, console, open_box, print_json
 from transfer.app.cli.show_file import show_file
 from transfer.app.cli.story import lines
 from transfer.app.rawfile import printable
@@ -26,7 +26,7 @@ def show(
     Of a capture: what it is, what was decided and why, where it was sent, what the archive proved. Of a raw file on
     this disk (./12 where its name is a number): what it is, and whether it is whole.
     """
-    if what.isascii() and what.isdigit():
+    if what.isascii() and what.isdigit() and len(what) <= len(str(LARGEST_ID)):
         _show_capture(int(what), config, as_json=as_json)
     elif Path(what).exists():
         show_file(Path(what), as_json=as_json, png=png)

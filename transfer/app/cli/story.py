@@ -43,7 +43,8 @@ def _software(measurements: list[lists.Row]) -> list[Line]:
 
 
 def _match(match: lists.Row) -> list[Line]:
-    found = [("joined", f"{match['certainty']}: {match['reason']}")]
+    taken_back = ", taken back since" if match["undone_at"] else ""
+    found = [("joined", f"{match['certainty']}{taken_back}: {match['reason']}")]
     for number, said in groupby(match["evidence"], key=lambda e: e["number"]):
         found.append(("looked at", f"series {number if number is not None else 'without a number'}"))
         found += [("", f"{e['weight']}: {e['detail']}") for e in said if e["weight"] != "silent"]

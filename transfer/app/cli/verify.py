@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kspace.errors import BadInput, KspaceError, NotFound
-from transfer.app.cli.options import DEFAULT_CONFIG, ConfigPath, open_box
+from transfer.app.cli.options import DEFAULT_CONFIG, LARGEST_ID, ConfigPath, open_box
 from transfer.app.custody import Custody, oldest, prove_again, verified
 from transfer.app.wiring import Box
 from transfer.destinations.errors import NotHeld
@@ -16,7 +16,9 @@ from transfer.restore import restore
 
 
 def verify(
-    capture_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="The capture's number.")] = None,
+    capture_id: Annotated[
+        int | None, typer.Argument(metavar="[ID]", max=LARGEST_ID, help="The capture's number.")
+    ] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     number: Annotated[
         int | None, typer.Option("--oldest", min=1, help="Instead of an ID: so many captures, proved longest ago.")
