@@ -1,7 +1,8 @@
 """Two secrets that belong together, in two files, replaced as one: whoever reads gets the old pair or the new one.
 
-A new pair is first written whole into a third file, and counts from the moment that this file has its name; then each
-of the two is written from it, then it goes. A power cut anywhere leaves a pair, and who comes next finishes the rest.
+A new pair is first written whole into a third file, beside the one it replaces, and counts from the moment that this
+file has its name; then each of the two is written from it, then it goes. A power cut anywhere leaves a pair, and who
+comes next finishes the rest. Unless a person wrote one of the two anew meanwhile: theirs counts, and the third goes.
 """
 
 import fcntl
@@ -70,29 +71,32 @@ class SecretPair:
             self._finish()
             if self._whole is None or self.reveal() != instead_of:
                 return False
-            _write(self._whole, json.dumps(new), like=self._paths[-1])
+            _write(self._whole, json.dumps({"new": new, "old": instead_of}), like=self._paths[-1])
             self._finish()
         return True
 
     def _finish(self) -> None:
-        if self._whole is None or (pair := self._begun()) is None:
+        if self._whole is None or not self._whole.exists():
             return
-        for path, secret in zip(self._paths, pair, strict=True):
+        for path, secret in zip(self._paths, self._begun() or (), strict=False):
             _write(path, secret, like=path)
         self._whole.unlink()
         sync_folder(self._whole.parent)
 
     def _begun(self) -> Pair | None:
-        """Return the pair that is on its way into its two files, if one is."""
+        """Return the pair that is on its way into its two files, if one is and nobody wrote another there since."""
         if self._whole is None:
             return None
         try:
-            first, second = json.loads(self._whole.read_text(encoding="utf-8"))
+            said = json.loads(self._whole.read_text(encoding="utf-8"))
+            (first, second), old = said["new"], said["old"]
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, LookupError) as error:
             raise ConfigError(f"{self._whole}, a pair of secrets half-way replaced, cannot be read.") from error
-        return first, second
+        known = zip(self._secrets, old, (first, second), strict=True)
+        is_ours = all(secret.reveal() in {before, after} for secret, before, after in known)
+        return (first, second) if is_ours else None
 
     def _stamps(self) -> list[tuple[int, int, int] | None]:
         found: list[tuple[int, int, int] | None] = []

@@ -91,6 +91,8 @@ class RawDelivery:
     """Files that the archive did not prove, whatever its list says: they are sent again."""
     found: frozenset[str] | None = None
     """Files that lay there before anything of this delivery was sent; None: nobody has looked yet."""
+    found_at: str | None = None
+    """The place where they lay: at another one it has to be looked again."""
     receipt: bytes | None = None
     """The newest that was signed for it, whatever happened since."""
     heads: Mapping[str, "SeriesHead"] = field(default_factory=dict)
@@ -288,10 +290,11 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The archive has these files already, by whomever; they are not sent, and have to be proved afresh."""
+    """The archive has these files at this place already, by whomever; they have to be proved afresh."""
 
     state: ClassVar[DeliveryState] = DeliveryState.QUEUED
     found: frozenset[str]
+    place: str
 
 
 @dataclass(frozen=True, slots=True)

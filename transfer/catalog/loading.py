@@ -90,7 +90,8 @@ def _raw(connection: Connection, row: RowMapping) -> RawDelivery:
         alias=(images.aliases or {}).get(series) if images else None,
         doubted=frozenset(row["doubted"] or ()),
         receipt=_receipt(connection, row["id"]),
-        found=None if row["found"] is None else frozenset(row["found"]),
+        found=None if row["found"] is None else frozenset(row["found"]["names"]),
+        found_at=row["found"] and row["found"]["place"],
         heads=_heads(connection, row["study_id"]),
         assigned_by=_assigned_by(connection, row),
     )

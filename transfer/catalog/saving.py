@@ -163,7 +163,8 @@ def _(result: Released, connection: Connection, row: RowMapping, at: datetime) -
 
 @save.register
 def _(result: Looked, connection: Connection, row: RowMapping, at: datetime) -> Columns:  # noqa: ARG001 -- save's signature
-    return {"found": sorted(result.found), "reason": None, "failures": row["failures"]}
+    found = {"place": result.place, "names": sorted(result.found)}
+    return {"found": found, "reason": None, "failures": row["failures"]}
 
 
 @save.register
@@ -207,7 +208,8 @@ def _(result: SendAgain, connection: Connection, row: RowMapping, at: datetime) 
         again = {uid: last for uid, last in (row["imported"] or {}).items() if uid not in result.names}
         doubted = sorted({*(row["doubted"] or ()), *result.names})
         return {**columns, "imported": again, "doubted": doubted, "as_is": False}
-    found = sorted({*(row["found"] or ())} - result.names)  # what is sent again is this delivery's own
+    if (found := row["found"]) is not None:  # what is sent again is this delivery's own
+        found = {**found, "names": sorted({*found["names"]} - result.names)}
     return {**columns, "doubted": sorted(result.names), "found": found}
 
 

@@ -61,8 +61,8 @@ def send(  # noqa: PLR0913 -- the ports
     place = archive.open_place(project=delivery.project, experiment=session, series_uid=series)
     files = files_of(delivery, spool=spool)
     there = _there(archive, place, files)
-    if delivery.found is None:  # noted before anything is sent, so that it is known for ever who sent what
-        return Done(Looked(frozenset(there)))
+    if delivery.found_at != place:  # noted before anything is sent there, so that it is known for ever who sent what
+        return Done(Looked(frozenset(there), place))
     there -= delivery.doubted
     for name, body in files.items():
         if name in there:

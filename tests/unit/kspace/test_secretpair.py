@@ -147,6 +147,23 @@ def test_a_pair_half_way_that_cannot_be_read_is_named_and_not_quoted(tmp_path, p
     assert "alias-3" not in str(said.value)
 
 
+@pytest.mark.parametrize("written", [("alias", "password"), ("alias",), ("password",)])
+def test_what_a_person_writes_into_a_half_way_replacement_stays(tmp_path, pair, written):
+    """Killed as the new pair counts and neither file has it yet: then both are put right by hand, or one is so far."""
+    step = 1
+    while not (tmp_path / ".password.pair").exists():
+        killed_at(step, lambda: pair.replace(NEW, instead_of=OLD))
+        step += 1
+    assert pair.reveal() == NEW
+    for name in written:
+        (tmp_path / name).write_text(f"{name}-3\n")
+    theirs = tuple((tmp_path / name).read_text().strip() for name in ("alias", "password"))
+    assert pair.reveal() == theirs
+    pair.finish()
+    assert pair.reveal() == theirs
+    assert names(tmp_path) == ["alias", "password"]
+
+
 def test_links_lead_to_what_is_replaced(tmp_path, pair):
     (tmp_path / "links").mkdir()
     for name in ("alias", "password"):
