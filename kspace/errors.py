@@ -41,6 +41,8 @@ class KspaceError(Exception):
     retry: ClassVar[Retry] = Retry.LATER
     pauses: ClassVar[bool] = False
     """True where it is not the item's fault: its whole source, spool or destination is left alone for a while."""
+    may_be_its_own: ClassVar[bool] = False
+    """True where a pause may be the item's own fault after all: it counts as a failure whenever others got through."""
     pause_s: ClassVar[float | None] = None
     """How long that while is; None: short at first, longer each time."""
 

@@ -166,15 +166,18 @@ class Store:
             if _state(row) is not claim.record.state:  # held or re-opened meanwhile: the failure is about the past
                 self._give_back(connection, table, row, {})
                 return False
+            failures = 1 if progressed else row["failures"] + 1
             if error.pauses:
                 what = _culprit(error, claim, row, self._machine)
-                until_at = self._pause(connection, what, error, now, is_first=progressed)
-                self._give_back(connection, table, row, {"reason": str(error), "due_at": until_at})
-                return True
-            failures = 1 if progressed else row["failures"] + 1
+                if progressed or not error.may_be_its_own or _is_paused(connection, what):
+                    failures = row["failures"]
+                if failures < MAX_FAILURES:
+                    until_at = self._pause(connection, what, error, now, is_first=progressed)
+                    columns = {"reason": str(error), "failures": failures, "due_at": until_at}
+                    self._give_back(connection, table, row, columns)
+                    return True
             if failures >= MAX_FAILURES:
-                gave_up = f"Gave up after {failures} tries; nothing was deleted, retry when the cause is gone: {error}"
-                self._hold(connection, table, row, gave_up, error.code, now)
+                self._hold(connection, table, row, _gave_up(error, failures), error.code, now)
                 return True
             wait_s = 0.0 if error.retry is Retry.NOW else min(self._backoff_s * 2**failures, _LONGEST_BACKOFF_S)
             columns = {"reason": str(error), "failures": failures, "due_at": now + timedelta(seconds=wait_s)}
@@ -333,6 +336,18 @@ def _culprit(error: KspaceError, claim: Claim, row: RowMapping, machine: str) ->
         return f"source:{claim.record.source}"  # type: ignore[union-attr]
     whole, part = _relied_on(claim, row, machine)
     return part if isinstance(error, DestinationError) and error.of_project else whole
+
+
+def _is_paused(connection: Connection, what: str) -> bool:
+    """Return whether nothing got through since the pause began, be its time over or not."""
+    return connection.execute(select(tables.pause.c.what).where(tables.pause.c.what == what)).first() is not None
+
+
+def _gave_up(error: KspaceError, failures: int) -> str:
+    if error.pauses:
+        what = str(error).partition(". ")[0]
+        return f"{what}: so {failures} times, while others got through. Nothing was deleted; see to it, then retry."
+    return f"Gave up after {failures} tries; nothing was deleted, retry when the cause is gone: {error}"
 
 
 def _relied_on(claim: Claim, row: RowMapping, machine: str) -> list[str]:

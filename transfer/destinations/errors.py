@@ -19,6 +19,13 @@ class Full(DestinationError):
     pauses = True
 
 
+class FullOrTooLarge(Full):
+    """It has no room left, or takes no body of this size, and says the same of both."""
+
+    code = "full_or_too_large"
+    may_be_its_own = True
+
+
 class Unauthorized(DestinationError):
     """It refuses the relay's credentials: everything waits, since more tries would lock the account."""
 

@@ -11,7 +11,7 @@ from transfer.catalog.notices import clear_alert, raise_alert
 from transfer.destinations.errors import DestinationDown
 from transfer.destinations.renewing import Renewable, Term
 
-_SELDOM, _SOON, _AFTER_ERROR = timedelta(hours=3), timedelta(minutes=1), timedelta(minutes=15)
+_SELDOM, _AFTER_ERROR = timedelta(hours=3), timedelta(minutes=15)
 """XNAT locks an account after 20 failures in an hour (SiteConfigPreferences)."""
 
 
@@ -47,7 +47,7 @@ class Renewing:
             return _AFTER_ERROR
         self._tell(name, _warning(name, term, now))
         renew_at = None if term is None else term.renew_at
-        return _SELDOM if renew_at is None or renew_at <= now else max(_SOON, min(_SELDOM, renew_at - now))
+        return _SELDOM if renew_at is None or renew_at <= now else min(_SELDOM, renew_at - now)
 
     def _tell(self, name: str, text: str | None) -> None:
         key, now = f"token:{name}", self._clock.now()

@@ -90,7 +90,7 @@ def test_expired_keys_pause_the_whole_destination(bucket, code):
         (503, "SlowDown", "DestinationDown"),
         (500, "InternalError", "DestinationError"),
         (403, "RequestTimeTooSkewed", "DestinationDown"),
-        (413, "", "Full"),
+        (413, "", "FullOrTooLarge"),
         (301, "PermanentRedirect", "Refused"),
         (403, "AccessDenied", "Forbidden"),
         (404, "NoSuchBucket", "Missing"),

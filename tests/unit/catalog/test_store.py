@@ -259,6 +259,35 @@ def test_a_pause_grows_from_what_its_error_asks_for_up_to_its_cap(store, databas
     assert waited == [900.0, 1800.0, 3600.0, 3600.0]
 
 
+class _Ambiguous(SourceError):
+    """It may be the source's fault or the file's."""
+
+    may_be_its_own = True
+
+
+def test_what_never_gets_through_where_others_do_is_held_by_itself(store, database, clock, list_files):
+    """A body that is really too large ends as its own fault, and keeps the others no longer than short pauses."""
+    list_files(a_file("large.dat"), *(a_file(f"{number}.dat") for number in range(MAX_FAILURES)))
+    for other in range(2, MAX_FAILURES + 2):
+        assert state_of(database) == CaptureState.FOUND
+        store.fail(store.claim("capture", row_id=1), _Ambiguous("Full, or it is too large. All waits."))
+        clock.sleep(15)
+        store.commit(store.claim("capture", row_id=other), settled())
+    assert state_of(database) == CaptureState.HELD
+    with database.read() as connection:
+        (alert,) = lists.alerts(connection)
+    assert "while others got through" in alert["text"]
+    assert "All waits" not in alert["text"]
+
+
+def test_what_is_full_for_all_holds_nobody(store, database, clock, list_files):
+    list_files(a_file())
+    for _ in range(3 * MAX_FAILURES):
+        store.fail(store.claim("capture"), _Ambiguous("Full, or it is too large."))
+        clock.sleep(3700)
+    assert state_of(database) == CaptureState.FOUND
+
+
 def pauses(store, database, clock, list_files, *, progressed):
     list_files(a_file())
     waited = []

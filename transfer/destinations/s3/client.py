@@ -23,7 +23,16 @@ from pydantic import Field, model_validator
 from kspace.errors import ConfigError, DestinationError
 from kspace.outward import trust
 from kspace.secret import Secret
-from transfer.destinations.errors import DestinationDown, Forbidden, Full, Missing, NotHeld, Refused, Unauthorized
+from transfer.destinations.errors import (
+    DestinationDown,
+    Forbidden,
+    Full,
+    FullOrTooLarge,
+    Missing,
+    NotHeld,
+    Refused,
+    Unauthorized,
+)
 from transfer.destinations.reach import Reach, pace_of
 
 _READ_TRIES = 3
@@ -60,7 +69,7 @@ _EXPLAINED: dict[str, tuple[type[DestinationError], str]] = {
         ("EntityTooLarge", "413"),
         # No part is near S3's own limit of 5 GB. Swift says this of a container whose quota is spent.
         (
-            Full,
+            FullOrTooLarge,
             "has no room left, or a proxy before it takes no such parts ({code}). {waits} See its limits.",
         ),
     ),
