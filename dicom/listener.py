@@ -143,6 +143,7 @@ class Listener:
         self._networks = [ip_network(text, strict=False) for text in settings.allowed_ip]
         self._tls = settings.server_tls()
         self._server: socket.socket | None = None
+        self._taking: threading.Thread | None = None
         self._threads: dict[threading.Thread, socket.socket] = {}
         self._seats = threading.BoundedSemaphore(settings.max_associations)
         self._changed = threading.Lock()
@@ -167,8 +168,13 @@ class Listener:
             where = f"{address[0]}:{address[1]}"
             raise ConfigError(f"The DICOM port {where} cannot be opened ({error.strerror}). Choose another.") from error
         name = f"dicom {self.port}"
-        threading.Thread(target=self._take_calls, args=(self._server,), name=name, daemon=True).start()
+        self._taking = threading.Thread(target=self._take_calls, args=(self._server,), name=name, daemon=True)
+        self._taking.start()
         _log.info("listener.started", port=self.port, ae_title=self._settings.ae_title, tls=self._tls is not None)
+
+    def is_alive(self) -> bool:
+        """Return whether calls are taken."""
+        return self._server is not None and self._taking is not None and self._taking.is_alive()
 
     def stop(self, *, grace_s: float = _GRACE_S) -> None:
         """Take no new connection, let stores under way end for so long, then close the rest."""

@@ -1,5 +1,7 @@
 """The files of the host: made from the configuration alone, one module a kind of file."""
 
+import shlex
+
 from hardware.host import firewall, network, storage, tap, units, upkeep
 from hardware.host.records import Facts
 from hardware.host.settings import HostSettings
@@ -35,7 +37,7 @@ def host_files(settings: HostSettings, facts: Facts) -> dict[str, str]:
         made[switch] = tap.switch(one, rules=f"/{rules}")
         made |= {f"etc/systemd/system/{unit}": text for unit, text in units.tap_units(one, switch=f"/{switch}").items()}
     made["INSTALL.txt"] = _INSTALL.format(
-        services=" ".join(sorted(_enabled(made))),
+        services=shlex.join(sorted(_enabled(made))),
         programs=PROGRAMS,
         account=settings.account,
         folder=facts.folder,

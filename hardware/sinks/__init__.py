@@ -72,18 +72,32 @@ class Message:
     count: int = 0
     """How many are open."""
     picture: Picture | None = None
+    only: tuple[str, ...] = ()
+    """Those of its recipients whom it is still for, where the others have it; none: all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What the other side answered; ``problem``: what of it was refused, where some of it was taken."""
+    """What the other side answered; ``problem``: what of it was refused, where some of it was taken.
+
+    ``left`` are recipients who were refused for a while: it is still for them.
+    """
 
     answer: str
     problem: str | None = None
+    left: tuple[str, ...] = ()
 
 
 class Sink(Protocol):
     """Tells people."""
+
+    def answers(self) -> str | None:
+        """Return what the other side says without being told anything; None: only a message shows whether it takes one.
+
+        Raises:
+            NotTold: it would not take a message now.
+            ConfigError: a secret or certificate cannot be used.
+        """
 
     def tell(self, message: Message) -> Told:
         """Hand a message over and return what the other side said to it.

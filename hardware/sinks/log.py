@@ -33,6 +33,9 @@ class LogSink:
         del settings
         self._log = structlog.get_logger()
 
+    def answers(self) -> None:
+        """Return nothing: only a message shows whether it takes one."""
+
     def tell(self, message: Message) -> Told:
         """Write it at its own severity, or as information when it is over."""
         level = logging.INFO if message.kind == "over" else _LEVEL[message.severity]

@@ -2,7 +2,8 @@
 
 import smtplib
 import ssl
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -74,14 +75,42 @@ class MailSink:
     def __init__(self, settings: MailSettings) -> None:
         self._settings = settings
 
-    def tell(self, message: Message) -> Told:
-        """Hand the mail to the server. Its answer to the data is what counts: from then on the mail is its own."""
+    def answers(self) -> str:
+        """Sign in and go, as for a mail: the server is not asked for a recipient."""
         settings = self._settings
-        mail = _mail(message, settings)
+        with self._session() as server:
+            server.ehlo_or_helo_if_needed()
+        signed_in = f"and {settings.user} may sign in" if settings.user else "without a password"
+        return f"{settings.host}:{settings.called} answers ({settings.security}) {signed_in}"
+
+    def tell(self, message: Message) -> Told:
+        """Hand the mail to the server. Its answer to the data is what counts: from then on the mail is its own.
+
+        A recipient refused for a while (4xx, RFC 5321 section 4.2.1) is tried again, alone.
+        """
+        settings, to = self._settings, _recipients(message, self._settings)
+        with self._session() as server:
+            refused, answer = _send(server, _mail(message, settings), settings.sender, to)
+        taken = f"{settings.host} took it for {len(to) - len(refused)} of {len(to)}: {answer}"
+        said = "; ".join(f"{address} (status {code})" for address, (code, _) in refused.items())
+        return Told(
+            answer=taken,
+            problem=f"{settings.host} refused {said}" if refused else None,
+            left=tuple(address for address, (code, _) in refused.items() if code < 500),
+        )
+
+    @contextmanager
+    def _session(self) -> Iterator[smtplib.SMTP]:
+        """Yield the server, connected and signed in.
+
+        Raises:
+            NotTold: it, or what it is asked meanwhile, fails.
+        """
+        settings = self._settings
         try:
             server = self._connected()
             try:
-                refused, answer = _send(server, mail, settings)
+                yield server
             finally:
                 with suppress(smtplib.SMTPException, OSError):
                     server.quit()  # whatever it says to that, it has the mail or not
@@ -99,9 +128,6 @@ class MailSink:
         except (smtplib.SMTPException, OSError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise NotTold(f"{settings.host} does not answer as a mail server ({reason}).") from error
-        taken = f"{settings.host} took it for {len(settings.to) - len(refused)} of {len(settings.to)}: {answer}"
-        said = "; ".join(f"{address} (status {code})" for address, (code, _) in refused.items())
-        return Told(answer=taken, problem=f"{settings.host} refused {said}" if refused else None)
 
     def _connected(self) -> smtplib.SMTP:
         settings = self._settings
@@ -120,18 +146,25 @@ class MailSink:
         return server
 
 
-def _send(server: smtplib.SMTP, mail: EmailMessage, settings: MailSettings) -> tuple[dict[str, tuple[int, bytes]], str]:
+def _recipients(message: Message, settings: MailSettings) -> Sequence[str]:
+    """Return whom it is still for; one who was taken out of the settings meanwhile is not written to any more."""
+    return [address for address in settings.to if address in message.only] or settings.to
+
+
+def _send(
+    server: smtplib.SMTP, mail: EmailMessage, sender: str, to: Sequence[str]
+) -> tuple[dict[str, tuple[int, bytes]], str]:
     """Do as ``smtplib.SMTP.sendmail``, but keep the server's answer to the data, which holds its id for the mail."""
     refused = {}
     server.ehlo_or_helo_if_needed()
-    code, _ = server.mail(settings.sender)
+    code, _ = server.mail(sender)
     if code != 250:
-        raise smtplib.SMTPSenderRefused(code, b"", settings.sender)
-    for address in settings.to:
+        raise smtplib.SMTPSenderRefused(code, b"", sender)
+    for address in to:
         code, said = server.rcpt(address)
         if code not in {250, 251}:
             refused[address] = (code, said)
-    if len(refused) == len(settings.to):
+    if len(refused) == len(to):
         raise smtplib.SMTPRecipientsRefused(refused)
     code, answer = server.data(mail.as_bytes(policy=_SEVEN_BIT))
     if code != 250:

@@ -58,6 +58,9 @@ class SyslogSink:
     def __init__(self, settings: SyslogSettings) -> None:
         self._settings = settings
 
+    def answers(self) -> None:
+        """Return nothing: only a message shows whether it takes one."""
+
     def tell(self, message: Message) -> Told:
         """Send it. UDP tells nothing of an arrival; of TCP it counts that the other side closed in order."""
         settings = self._settings

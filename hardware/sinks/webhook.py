@@ -48,6 +48,9 @@ class WebhookSink:
         self._settings = settings
         self._clock = clock or SystemClock()
 
+    def answers(self) -> None:
+        """Return nothing: only a message shows whether it takes one."""
+
     def tell(self, message: Message) -> Told:
         """Post it; ``Idempotency-Key`` is the message's id."""
         settings = self._settings

@@ -58,15 +58,19 @@ def run_checks(box: Box, *, destination: str | None = None) -> Iterator[Finding]
 
 
 def _sinks(box: Box) -> Iterator[Finding]:
-    """Say who would be told, and what waits; whether a sink takes a message only a message tells."""
-    names = [name for name in box.sinks() if name != "log"]
+    """Say who would be told, what waits, and whether a mail server answers; that a message is taken only one tells."""
+    built = {name: sink for name, (_, sink) in box.sinks().items() if name != "log"}
+    names = [*built]
     with box.database.read() as connection:
         for sink in waiting(connection, names):
-            said = (
-                f"{sink['waiting']} messages wait. {sink['problem']}"
-                if sink["failing"]
-                else "`kspace alerts test` tries it"
-            )
+            try:
+                there = built[sink["sink"]].answers()
+            except KspaceError as error:
+                yield Finding(f"sink {sink['sink']}", is_right=False, said=str(error))
+                continue
+            said = "; ".join(filter(None, (there, "`kspace alerts test` tries it")))
+            if sink["failing"]:
+                said = f"{sink['waiting']} messages wait. {sink['problem']}"
             yield Finding(f"sink {sink['sink']}", is_right=not sink["failing"], said=said)
     if not names:
         said = "alerts go into the log alone; name a [[sink]] so that somebody hears of them"

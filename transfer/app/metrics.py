@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -139,13 +140,18 @@ class MetricsServer:
         self.port = self._server.server_port
 
     def start(self) -> None:
-        """Serve in a thread of its own."""
+        """Serve in a thread of its own; what was done before is counted at once, so that the first to ask is quick."""
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
+        threading.Thread(target=self._count, name="metrics count", daemon=True).start()
 
     def stop(self) -> None:
         """End it."""
         self._server.shutdown()
         self._server.server_close()
+
+    def _count(self) -> None:
+        with suppress(KspaceError):  # whoever asks is told
+            self._answer()
 
     def _answer(self) -> bytes:
         with self._lock:

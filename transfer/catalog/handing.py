@@ -1,7 +1,7 @@
 """Out of the outbox: one message after another is claimed, tried, and marked by what the other side said."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -93,9 +93,20 @@ def record_taken(database: Database, claimed: Claimed, told: Told, *, at: dateti
         connection.execute(update(outbox).where(waits).values(due_at=at))
 
 
+def record_left(database: Database, claimed: Claimed, told: Told, *, at: datetime) -> None:
+    """Write who has a message, and that it is still for the others: they are tried again after a while."""
+    only = replace(claimed.message, only=told.left)
+    words = {"message": _MESSAGE.dump_json(only).decode(), "answer": told.answer}
+    _again(database, claimed, words | {"problem": told.problem}, at=at)
+
+
 def record_refused(database: Database, claimed: Claimed, problem: str, *, at: datetime) -> None:
     """Write why a message was not taken; it is tried again, after a while that doubles up to an hour."""
+    _again(database, claimed, {"problem": problem}, at=at)
+
+
+def _again(database: Database, claimed: Claimed, found: Mapping[str, Any], *, at: datetime) -> None:
     pause_s = min(_FIRST_S * 2 ** min(claimed.attempts - 1, 16), _LONGEST_S)
-    later = {"problem": problem, "due_at": at + timedelta(seconds=pause_s)}
+    later = {**found, "due_at": at + timedelta(seconds=pause_s)}
     with database.write() as connection:
         connection.execute(update(outbox).where(outbox.c.id == claimed.id).values(later))

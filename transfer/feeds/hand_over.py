@@ -14,7 +14,7 @@ from kspace.calendar import covers, wall_clock
 from kspace.clock import Clock
 from kspace.errors import KspaceError
 from transfer.catalog.database import Database
-from transfer.catalog.handing import claim, free, record_refused, record_taken
+from transfer.catalog.handing import claim, free, record_left, record_refused, record_taken
 from transfer.catalog.notices import clear_alert, raise_alert, topic_of
 from transfer.catalog.outbox import rank
 from transfer.catalog.outbox_tables import acknowledgement, outbox
@@ -63,7 +63,10 @@ class HandingOver:
                 if claimed.attempts >= _PATIENCE:
                     self._complain(f"{error} Messages are kept and tried again.")
                 break
-            record_taken(self._database, claimed, told, at=self._clock.now())
+            if told.left:
+                record_left(self._database, claimed, told, at=self._clock.now())
+            else:
+                record_taken(self._database, claimed, told, at=self._clock.now())
             self._complain(f"{told.problem}. The others have the message." if told.problem else None)
 
     def _is_quiet(self, now: datetime) -> bool:

@@ -40,25 +40,34 @@ class Told:
 def summarize(
     sinks: Mapping[str, SinkSettings], *, database: Database, clock: Clock, relay: str, site: str
 ) -> list[str]:
-    """Enter the reports that are due today into the outbox, each once, however late, and return which."""
+    """Enter the reports that are due into the outbox, each once, however late, and return which.
+
+    A weekly one that was missed on Monday comes later in the week. The first ever waits for a Monday.
+    """
     now, entered = clock.now(), []
     for name, settings in sinks.items():
         local = wall_clock(now, settings.time_zone)
         for kind in settings.reports or ():
-            topic = f"report:{kind}:{local:%Y-%m-%d}"
-            is_time = local.time() >= time.fromisoformat(settings.report_at)
-            if not is_time or (kind == "weekly" and local.weekday() != 0):
+            since = local - timedelta(days=local.weekday() if kind == "weekly" else 0)
+            topic = f"report:{kind}:{since:%Y-%m-%d}"
+            if since.date() == local.date() and local.time() < time.fromisoformat(settings.report_at):
                 continue
             with database.read() as connection:
-                o = outbox.c
-                if connection.execute(select(exists().where(o.sink == name, o.topic == topic))).scalar():
+                if _is_entered(connection, name, topic):
                     continue
+                if since.date() < local.date() and not _is_entered(connection, name, f"report:{kind}:%"):
+                    continue  # the first is of a week's begin
                 told = _told(connection, kind, now=now, relay=relay)
             message = _message(told, kind, topic, at=now, relay=relay, site=site)
             with database.write() as connection:
                 enter(database, connection, sink=name, message=message)
             entered.append(topic)
     return entered
+
+
+def _is_entered(connection: Connection, sink: str, topic: str) -> bool:
+    o = outbox.c
+    return bool(connection.execute(select(exists().where(o.sink == sink, o.topic.like(topic)))).scalar())
 
 
 def _message(  # noqa: PLR0913 -- the parts of a message

@@ -107,6 +107,9 @@ class Wall:
     def __init__(self) -> None:
         self.got: list[Message] = []
 
+    def answers(self) -> None:
+        """Say nothing."""
+
     def tell(self, message: Message) -> Told:
         self.got.append(message)
         return Told(answer="read")
@@ -147,6 +150,9 @@ def test_a_report_comes_once_a_day_at_its_hour_with_a_picture(filled, clock):
     assert due() == []
     clock.sleep(360)
     assert due() == ["report:daily:2026-03-02", "report:weekly:2026-03-02"]
+    clock.sleep(9 * 86_400)
+    assert due() == ["report:daily:2026-03-11", "report:weekly:2026-03-09"], "Monday's, on Wednesday"
+    assert due() == []
 
 
 def test_the_picture_shows_each_value_where_it_belongs():

@@ -21,15 +21,19 @@ class Wall:
 
     is_down: bool = False
     problem: str | None = None
+    left: tuple[str, ...] = ()
     got: list[Message] = field(default_factory=list)
     tried: list[str] = field(default_factory=list)
+
+    def answers(self) -> None:
+        """Say nothing."""
 
     def tell(self, message: Message) -> Told:
         self.tried.append(message.id)
         if self.is_down:
             raise NotTold("The wall is down.")
         self.got.append(message)
-        return Told(answer="read", problem=self.problem)
+        return Told(answer="read", problem=self.problem, left=self.left)
 
 
 @dataclass
@@ -263,3 +267,25 @@ def test_a_sink_that_is_new_is_told_what_is_open_already(world, database, clock)
     both = World(database, clock, {"wall": Wall(), "new": Wall()}, {n: SinkSettings(name=n) for n in ("wall", "new")})
     assert both.turn(1) == ["new: reminder 1"]
     assert both.turn(60) == []
+
+
+def test_a_message_is_kept_for_those_who_were_refused_for_a_while_and_no_one_else(world):
+    w = world()
+    wall = w.walls["wall"]
+    wall.left, wall.problem = ("b@x.example",), "b@x.example (status 450)"
+    w.raised("pool:spool")
+    w.turn()
+    assert w.turn(31) == ["wall: alert 1"]
+    assert w.turn(5) == []
+    (row,) = outbox_rows(w)
+    assert (row["waiting"], row["failing"], row["answer"]) == (1, 1, None)
+    wall.left, wall.problem = (), None
+    assert w.turn(15) == ["wall: alert 1"]
+    assert [message.only for message in wall.got] == [(), ("b@x.example",)]
+    assert len(set(wall.tried)) == 1, "under the same id"
+    assert w.turn(HOUR) == []
+
+
+def outbox_rows(w):
+    with w.database.read() as connection:
+        return outbox.standing(connection, ["wall"])

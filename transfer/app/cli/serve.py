@@ -66,8 +66,8 @@ def _live(  # noqa: PLR0913 -- the parts
 ) -> None:
     """Run the parts until somebody ends them, or the power is out."""
     engines = [box.engine()] if with_engine else []
-    running = [*(box.listeners() if with_listener else ()), *engines]
-    running += _metrics(box, engines)
+    watched = [*(box.listeners() if with_listener else ()), *engines]
+    running = [*watched, *_metrics(box, engines)]
     if with_engine == with_listener:
         running += _page(box, is_alone=not with_engine)
     for part in running:
@@ -75,7 +75,7 @@ def _live(  # noqa: PLR0913 -- the parts
     notifier.tell("READY=1")
     typer.echo(f"The relay {box.config.relay.name} is running; Ctrl-C ends it safely.", err=True)
     while not ended.wait(min(notifier.every_s or _LOOK_S, _LOOK_S)) and not power.is_out():
-        if all(engine.is_alive() for engine in engines):
+        if all(part.is_alive() for part in watched):
             notifier.tell("WATCHDOG=1")
     if ended.is_set():
         notifier.tell("STOPPING=1")
