@@ -75,6 +75,13 @@ def bytes_over(space: Space, limits: PoolSettings) -> int:
     return max(0, int(by_percent), int(by_floor))
 
 
+def bytes_until_protect(space: Space, limits: PoolSettings) -> int:
+    """Return how many bytes more a pool takes until it must protect itself; below 0 where it is past that."""
+    room = space.used_bytes + space.free_bytes
+    by_percent = room * limits.protect_above_percent / 100 - space.used_bytes
+    return int(min(by_percent, space.free_bytes - limits.protect_under_bytes))
+
+
 def _severity(value: float, limit: Limit, was: Severity | None) -> Severity | None:
     """The worst grade the value reaches; one that was found before holds until the value is back by the gap."""
     sign = -1.0 if limit.is_low else 1.0

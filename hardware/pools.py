@@ -3,11 +3,12 @@
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
 
-from hardware.judgement import PoolSettings, bytes_over, mode_of
+from hardware.judgement import PoolSettings, bytes_over, bytes_until_protect, mode_of
 from hardware.records import Limit, PoolMode, Reading, Space
 from kspace.clock import Clock, SystemClock
 from kspace.errors import SpoolError
@@ -17,6 +18,8 @@ _FRESH_S = 1.0
 _HUNG_S = 30.0
 """A disk on which a small write takes so long is as good as gone."""
 _SLOW_S = 2.0
+_WANTED_S = 60.0
+"""A file that waits for room asks oftener than this."""
 _PROBE = b"\0" * 4096
 _log = structlog.get_logger()
 
@@ -46,6 +49,8 @@ class Pool:
         self._read_at: float | None = None
         self._writing_since: float | None = None
         self._is_failing = False
+        self._coming: dict[Path, int] = {}
+        self._wanted: tuple[float, int] = (0.0, 0)
 
     def mode(self) -> PoolMode:
         """Return what the pool takes now, looking at the disk at most once a second.
@@ -65,12 +70,41 @@ class Pool:
         return self._space
 
     def bytes_over(self) -> int:
-        """Return how many bytes must go, by a fresh look, until the pool is normal; 0 where none can be removed."""
+        """Return how many bytes must go, by a fresh look; 0 where none can be removed.
+
+        Until a pool that is not normal is, and there is room for the file that was refused some lately.
+        """
         with self._lock:
-            self._look(self._clock.monotonic())
+            now = self._clock.monotonic()
+            self._look(now)
             if self._space is None or self._space.is_read_only:
                 return 0
-            return bytes_over(self._space, self.settings)
+            at, wanted = self._wanted
+            lacking = wanted - bytes_until_protect(self._space, self.settings) if now - at < _WANTED_S else 0
+            over = 0 if self._mode is PoolMode.NORMAL else bytes_over(self._space, self.settings)
+            return max(0, lacking, over)
+
+    @contextmanager
+    def room_for(self, target: Path, size: int) -> Iterator[bool]:
+        """Keep room while a file grows to at most ``size`` bytes; False: with it the pool would have to protect itself.
+
+        What lies in ``target`` already is not asked for again, and what others were given room for counts as there.
+        """
+        with self._lock:
+            self._look(self._clock.monotonic())
+            asked = {**self._coming, target: size}
+            coming = sum(max(0, most - _length(path)) for path, most in asked.items())
+            fits = self._space is not None and coming <= bytes_until_protect(self._space, self.settings)
+            if fits:
+                self._coming = asked
+            else:
+                self._wanted = (self._clock.monotonic(), coming)
+        try:
+            yield fits
+        finally:
+            if fits:
+                with self._lock:
+                    del self._coming[target]
 
     def time_write(self) -> float | None:
         """Write a little and wait until the disk has it; return the seconds, None where it failed.
@@ -191,6 +225,13 @@ def write_probe(folder: Path) -> None:
             os.fsync(probe.fileno())
     finally:
         path.unlink(missing_ok=True)
+
+
+def _length(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _said(name: str, mode: PoolMode, space: Space | None) -> str:

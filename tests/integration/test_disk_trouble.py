@@ -78,6 +78,12 @@ def states(running: Running) -> list[str]:
     return [capture["state"] for capture in running.captures().values()]
 
 
+def waits_for_room(running: Running) -> bool:
+    return any(
+        (one["reason"] or "").startswith("Waits until the spool has room") for one in running.captures().values()
+    )
+
+
 def order_of(running: Running, verb: str) -> list[int]:
     """Return the captures in the order in which this happened to them."""
     v = tables.event.c
@@ -111,16 +117,21 @@ def test_from_empty_to_full_to_drained(tmp_path, disk_at, central):
         show("empty, and the line to the archive is closed")
         raws = [make(tmp_path / "scanner" / f"{number:02}.dat", big(number)) for number in range(1, FILES + 1)]
         assert send([image for raw in raws for image in raw.images[:1]], running.port) == []
-        wait_until(lambda: running.box.mode() is PROTECT, within_s=60, told=lambda: states(running))
+        wait_until(lambda: waits_for_room(running), within_s=60, told=lambda: states(running))
+        wait_until(lambda: open_alerts(running).get("pool:spool") == "warning", within_s=10)
+        assert running.box.mode() is SLOW, "what would fill it further was not begun"
+        show("it fills: what would not fit any more waits on the scanner")
+        disk.fill(leaving_bytes=10 * MB)
         wait_until(lambda: open_alerts(running).get("pool:spool") == "critical", within_s=10)
-        show("it fills, and protects itself: nothing more is packed")
+        assert running.box.mode() is PROTECT
+        show("a stranger comes: the pool protects itself, nothing more is packed")
         packed = states(running).count("matched") + states(running).count("planned")
         assert 0 < packed < FILES
         late = make(tmp_path / "scanner" / "late.dat", big(FILES + 1))
         assert send(late.images, running.port) == [], "images are still taken"
         disk.fill(leaving_bytes=4 * MB)
         wait_until(lambda: "pool_refuses:spool" in open_alerts(running), within_s=10)
-        show("a stranger fills the rest: images are refused")
+        show("he fills the rest: images are refused")
         refused = make(tmp_path / "scanner" / "refused.dat", big(FILES + 2))
         assert send(refused.images, running.port) == list(refused.images)
         disk.empty()

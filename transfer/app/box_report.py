@@ -1,7 +1,10 @@
 """What `kspace pools` and `kspace status` tell of the box: pools, what they hold, and what is watched."""
 
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from hardware.pools import amount
@@ -9,7 +12,7 @@ from hardware.records import PoolMode, Reading
 from transfer.app.wiring import Box
 from transfer.catalog.flow import growth
 from transfer.catalog.readings import newest_readings
-from transfer.catalog.room import contents
+from transfer.catalog.room import contents, packed_captures
 
 _FRESH = timedelta(minutes=3)
 
@@ -63,6 +66,8 @@ def box_report(box: Box) -> dict[str, Any]:
     with box.database.read() as connection:
         held = contents(connection, machine=relay.name, keep_s=relay.keep_s, keep_images_s=relay.keep_images_s)
         newest = [reading for _, reading in newest_readings(connection, machine=relay.name, now=now)]
+        whole = packed_captures(connection, machine=relay.name)
+    half = list(_read_in_part(relay.spool, whole))
     return {
         "pools": [asdict(report) | {"line": report.line} for report in pool_reports(box)],
         "unproved": {
@@ -70,9 +75,18 @@ def box_report(box: Box) -> dict[str, Any]:
             "bytes": held.unproved_bytes + held.unproved_image_bytes,
             "images": held.unproved_images,
         },
+        "half_packed": {"captures": len(half), "bytes": sum(half)},
         "proved": {"bytes": sum(size for _, size in held.releases), "goes": _steps(held.releases, now)},
         "unwatched": {reading.of: reading.said for reading in newest if _is_unwatched(reading)},
     }
+
+
+def _read_in_part(spool: Path, whole: Collection[int]) -> Iterator[int]:
+    """Yield the bytes of each packed file that is not whole; one that ends meanwhile is no longer one."""
+    for path in spool.glob("*.packed"):
+        if path.stem.isdigit() and int(path.stem) not in whole:
+            with suppress(FileNotFoundError):
+                yield path.stat().st_size
 
 
 def _steps(releases: Any, now: datetime) -> list[dict[str, Any]]:  # noqa: ANN401 -- pairs of instant and bytes

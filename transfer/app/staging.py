@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+from hardware.pools import Pool
 from kspace.clock import Clock
 from kspace.errors import ConfigError
 from kspace.sources import Source
@@ -43,6 +44,7 @@ def stages(  # noqa: PLR0913 -- the ports
     database: Database,
     sources: Mapping[str, tuple[str, Source]],
     archives: Mapping[str, Any],
+    pool: Pool,
     must_go: Callable[[int], bool],
     manners: Mapping[str, Manners],
 ) -> dict[str, Stage]:
@@ -53,12 +55,15 @@ def stages(  # noqa: PLR0913 -- the ports
         return min(_known(file_bytes, destination), body_limit(database, destination) or sys.maxsize)
 
     return {
-        **_of_captures(config, clock=clock, database=database, sources=sources, largest=largest, manners=manners),
+        **_of_captures(
+            config, clock=clock, database=database, sources=sources, largest=largest, manners=manners, pool=pool
+        ),
         "fetch": lambda capture, progress: fetch(
             capture,
             copies=partial(copies_of, database),
             archives=archives,
             spool=config.relay.spool,
+            room_for=pool.room_for,
             progress=progress,
         ),
         "retire": lambda capture, _: retire(capture, clock=clock, keep_s=config.relay.keep_s, must_go=must_go),
@@ -72,6 +77,7 @@ def _of_captures(  # noqa: PLR0913 -- the ports
     clock: Clock,
     database: Database,
     sources: Mapping[str, tuple[str, Source]],
+    pool: Pool,
     largest: Callable[[str], int],
     manners: Mapping[str, Manners],
 ) -> dict[str, Stage]:
@@ -97,6 +103,7 @@ def _of_captures(  # noqa: PLR0913 -- the ports
                 chunk_bytes=relay.chunk_bytes,
                 cuts={largest(d["name"]) for d in config.destination},
                 twin_of=partial(find_twin, database),
+                room_for=pool.room_for,
                 progress=progress,
             ),
             manners=manners,

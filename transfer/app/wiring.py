@@ -159,6 +159,7 @@ class Box:
             database=self.database,
             sources=found,
             archives=self.archives(),
+            pool=self.pools[0],
             must_go=self._room.must_go,
             manners=self.manners(),
         )

@@ -31,6 +31,12 @@ def proved_captures(connection: Connection, *, machine: str) -> list[tuple[int, 
     return [(number, size, since) for number, size, since in connection.execute(query.order_by(c.since_at, c.id))]
 
 
+def packed_captures(connection: Connection, *, machine: str) -> set[int]:
+    """Return the captures whose packed file is whole; what else lies in the spool was read in part."""
+    c = capture.c
+    return set(connection.execute(select(c.id).where(c.machine == machine, c.stored_bytes.is_not(None))).scalars())
+
+
 def contents(connection: Connection, *, machine: str, keep_s: float, keep_images_s: float) -> Contents:
     """Return what the spool holds, proved and not."""
     c, d, i = capture.c, delivery.c, instance.c

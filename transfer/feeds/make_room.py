@@ -1,7 +1,7 @@
-"""Make room in a pool that is not normal: what every archive proved to hold goes before its time, oldest first.
+"""Make room in a pool that is not normal, or for a file that waits: what every archive proved goes, oldest first.
 
-It goes on until the pool is normal again, or nothing proved is left. Capturing slower for the sake of copies that the
-archive has too would be a bad bargain, so it begins before the pool protects itself.
+It goes on until the pool is normal again and the file fits, or nothing proved is left. Capturing slower for the sake of
+copies that the archive has too would be a bad bargain, so it begins before the pool protects itself.
 """
 
 from datetime import timedelta
@@ -10,7 +10,6 @@ from pathlib import Path
 from sqlalchemy import update
 
 from hardware.pools import Pool
-from hardware.records import PoolMode
 from kspace.clock import Clock
 from transfer.catalog.database import Database
 from transfer.catalog.room import proved_captures
@@ -37,8 +36,7 @@ class MakingRoom:
         """Free what was chosen last time, and choose as much as is still needed; images where captures are too few."""
         if self._chosen:
             sweep(spool=self._spool, database=self._database)
-        over = self._pool.bytes_over()
-        needed = over if self._pool.mode() is not PoolMode.NORMAL else 0
+        needed = self._pool.bytes_over()
         self._chosen = self._choose(needed) if needed else frozenset()
         if needed and not self._chosen:
             sweep_images(

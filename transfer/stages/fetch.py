@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -15,18 +16,20 @@ from transfer.destinations.errors import Missing, NotHeld
 from transfer.records import Capture, Done, Fetched, Held, Later, Outcome
 
 _AGAIN_S = 300.0
+_NO_ROOM_S = 20.0
 _LOST = (
     "No archive gives back the copy that it proved to hold, and the spool was freed since. Ask for {names}'s backup, "
     "then retry; and look whether the scanner still has the file: exported once more, it is captured anew."
 )
 
 
-def fetch(
+def fetch(  # noqa: PLR0913 -- the ports
     capture: Capture,
     *,
     copies: Callable[[int], Sequence[Copy]],
     archives: Mapping[str, RawArchive],
     spool: Path,
+    room_for: Callable[[Path, int], AbstractContextManager[bool]],
     progress: Callable[[], None],
 ) -> Outcome:
     """Fetch every part of the first copy that can be had, each against its SHA-256; nothing is removed there.
@@ -40,8 +43,12 @@ def fetch(
         if copy.destination not in archives:
             down.append(f"the configuration no longer has {copy.destination!r}")
             continue
+        target = spool / capture.spooled
         try:
-            _fetch(copy, archives[copy.destination], spool / capture.spooled, progress)
+            with room_for(_coming(target), sum(part.size for part in copy.parts)) as has_room:
+                if not has_room:
+                    return Later("Waits until the spool has room for it. See `kspace pools`.", _NO_ROOM_S)
+                _fetch(copy, archives[copy.destination], target, progress)
         except (NotHeld, Missing):
             continue
         except DestinationError as error:
@@ -55,7 +62,7 @@ def fetch(
 
 def _fetch(copy: Copy, archive: RawArchive, target: Path, progress: Callable[[], None]) -> None:
     """Write the parts one after the other beside the target; it takes its name once all are proved and on the disk."""
-    coming = target.with_suffix(".coming")
+    coming = _coming(target)
     try:
         with coming.open("wb") as out:
             for part in copy.parts:
@@ -69,6 +76,10 @@ def _fetch(copy: Copy, archive: RawArchive, target: Path, progress: Callable[[],
         raise SpoolError("The spool does not take what is fetched back; the relay tries again by itself.") from error
     finally:
         coming.unlink(missing_ok=True)
+
+
+def _coming(target: Path) -> Path:
+    return target.with_suffix(".coming")
 
 
 def _append(part: Part, place: str, archive: RawArchive, out: BinaryIO) -> None:

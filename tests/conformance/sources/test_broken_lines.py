@@ -2,7 +2,7 @@
 
 import os
 import random
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -54,7 +54,7 @@ def packing(tmp_path):
         runs.append(watched)
         outcome = pack(
             capture, source=watched, spool=tmp_path, codec="zstd", chunk_bytes=CHUNK,
-            cuts=(), twin_of=lambda *_: None, progress=lambda: None,
+            cuts=(), twin_of=lambda *_: None, room_for=lambda *_: nullcontext(True), progress=lambda: None,
         )  # fmt: skip
         return outcome, watched
 

@@ -172,3 +172,25 @@ def test_a_lost_folder_is_a_spool_error_without_its_path(tmp_path):
 def test_settings_that_make_no_sense_are_refused(given):
     with pytest.raises(ValidationError):
         PoolSettings(**given)
+
+
+def test_room_is_kept_down_to_where_the_pool_protects_itself_and_for_one_file_once(pool, disk, tmp_path):
+    first, second = tmp_path / "1.packed", tmp_path / "2.packed"
+    disk.used_percent = 80
+    with pool.room_for(first, 13_000_000_000) as fits:
+        assert not fits, "92 of 100 GB"
+    assert pool.bytes_over() == 1_000_000_000, "the file that waits is to find room"
+    disk.seconds += 61
+    assert pool.bytes_over() == 0, "it asks no more"
+    with pool.room_for(first, 11_000_000_000) as fits:
+        assert fits
+        with pool.room_for(second, 2_000_000_000) as too:
+            assert not too, "the first is still to come"
+        first.write_bytes(b"\0" * 1_000_000)
+        with pool.room_for(second, 1_000_500_000) as too:
+            assert too, "what came of the first is not asked for twice"
+    with pool.room_for(second, 11_000_000_000) as fits:
+        assert fits, "the first has ended"
+    disk.is_lost = True
+    with pool.room_for(second, 1) as fits:
+        assert not fits

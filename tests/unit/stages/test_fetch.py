@@ -1,6 +1,6 @@
 """A capture comes back from an archive: proved part by part, from whichever copy can be had, never half."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -67,10 +67,17 @@ def a_copy(destination):
     return Copy(delivery_id=1, destination=destination, place="there", folder="f", parts=tuple(parts))
 
 
-def fetched(tmp_path, **archives):
+def fetched(tmp_path, has_room=True, **archives):
     copies = [a_copy(name) for name in archives]
     known = {name: archive for name, archive in archives.items() if archive is not None}
-    return fetch(CAPTURE, copies=lambda _: copies, archives=known, spool=tmp_path, progress=lambda: None)
+    return fetch(
+        CAPTURE,
+        copies=lambda _: copies,
+        archives=known,
+        spool=tmp_path,
+        room_for=lambda *_: nullcontext(has_room),
+        progress=lambda: None,
+    )
 
 
 def there(tmp_path):
@@ -130,3 +137,10 @@ def test_a_spool_that_takes_nothing_is_said(tmp_path):
 def test_an_old_copy_is_listed_by_its_receipt(stored, is_there):
     assert is_copy_listed(a_copy("x"), archive=Archive(stored)) is is_there
     assert not is_copy_listed(a_copy("x"), archive=Archive(stored, Missing("Gone.")))
+
+
+def test_nothing_is_fetched_where_the_spool_has_no_room(tmp_path):
+    outcome = fetched(tmp_path, has_room=False, central=Archive(BYTES))
+    assert isinstance(outcome, Later)
+    assert "room" in outcome.reason
+    assert not list(tmp_path.iterdir())

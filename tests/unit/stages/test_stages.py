@@ -1,7 +1,7 @@
 """Stages as what they are: a record and ports in, an outcome out; on files in a folder, with a clock that stands."""
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -95,7 +95,7 @@ def settled(capture, share, *, rules=ALL, patience_s=60.0, needed_by=()):
     return settle(capture, **ports, quiet_s=60.0, patience_s=patience_s)
 
 
-def packed(capture, share, tmp_path, twin=None):
+def packed(capture, share, tmp_path, twin=None, has_room=True):
     return pack(
         capture,
         source=share,
@@ -104,6 +104,7 @@ def packed(capture, share, tmp_path, twin=None):
         chunk_bytes=16_384,
         cuts={100_000},
         twin_of=lambda *_: twin,
+        room_for=lambda *_: nullcontext(has_room),
         progress=lambda: None,
     )
 
@@ -372,3 +373,13 @@ def test_a_hole_that_the_share_fills_is_not_captured(holed, share, tmp_path):
     again = packed(suspect, late, tmp_path)
     assert again.result.packed.audit.verdict is Verdict.COMPLETE_NATIVE
     assert again.result.packed.sha256 == sha256(whole).hexdigest()
+
+
+def test_a_file_that_does_not_fit_waits_and_what_was_read_of_it_is_kept(capture, share, tmp_path):
+    begun = capture(state=CaptureState.SETTLED)
+    (tmp_path / begun.spooled).write_bytes(b"some")
+    outcome = packed(begun, share, tmp_path, has_room=False)
+    assert isinstance(outcome, Later)
+    assert "has room" in outcome.reason
+    assert "is kept" in outcome.reason
+    assert (tmp_path / begun.spooled).read_bytes() == b"some"

@@ -32,9 +32,11 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     for pool in report["pools"]:
         yield f"[{_bar(pool['percent'])}] {pool['line']}"
         yield f"  {_growth(pool)}"
-    unproved, proved = report["unproved"], report["proved"]
+    unproved, half, proved = report["unproved"], report["half_packed"], report["proved"]
     what = f"{unproved['captures']:,} captures, {unproved['images']:,} images"
     yield f"Not proved yet: {amount(unproved['bytes'])} ({what}); stays, whatever happens."
+    if half["captures"]:
+        yield f"Read in part: {amount(half['bytes'])} ({half['captures']:,} captures); they go on from there."
     yield f"Proved: {amount(proved['bytes'])}; goes at once, oldest first, where a disk is not normal."
     for step in proved["goes"][:_DAYS]:
         yield f"  {amount(step['bytes'])} on {step['on']}"
