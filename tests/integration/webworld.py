@@ -34,6 +34,7 @@ _CONFIG = """
 [relay]
 name = "page-box"
 folder = "{folder}/relay"
+{catalog}
 
 [[destination]]
 name = "central"
@@ -115,7 +116,7 @@ def fill(connection: Connection) -> None:
 
 
 @contextmanager
-def page(folder: Path) -> Iterator[tuple[WebServer, Box]]:
+def page(folder: Path, *, catalog: str = "") -> Iterator[tuple[WebServer, Box]]:
     """Serve the page, and the archive that people sign in with."""
     people = [User(name=name, password=name * 2, roles=roles) for name, roles in PEOPLE.items()]
     people += [User(name="boss", password="bossboss"), User(name="relay", password="relay")]
@@ -123,7 +124,9 @@ def page(folder: Path) -> Iterator[tuple[WebServer, Box]]:
     with Sandbox(folder / "archive", SandboxSettings(users=tuple(people), projects=projects)) as sandbox:
         (folder / "password").write_text("relay")
         (folder / "hash").write_text(hashed(LOCAL_PASSWORD))
-        (folder / "relay.toml").write_text(_CONFIG.format(folder=folder, url=sandbox.url))
+        (folder / "relay.toml").write_text(
+            _CONFIG.format(folder=folder, url=sandbox.url, catalog=f'catalog = "{catalog}"' if catalog else "")
+        )
         box = Box(load_config(folder / "relay.toml"))
         with box.database.write() as connection:
             fill(connection)

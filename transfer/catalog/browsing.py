@@ -1,6 +1,6 @@
 """What the page asks of the catalog: sessions by filter and cursor, as far as the viewer sees them; by indexes."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -28,15 +28,12 @@ class Wanted:
     """With ``is_open``, those too that need files of others: whether these are there is not told by an index."""
 
 
-_GOES_TO = (tables.delivery, tables.target)
-
-
 def study_ids(
     connection: Connection, wanted: Wanted, sight: Sight, *, after: str | None = None, limit: int = 25
 ) -> list[tuple[str, int]]:
     """Return the studies that grew last, each with the cursor that goes on after it."""
     s = tables.study.c
-    query = select(s.id, s.last_arrival_at).where(sight.study(), *_conditions(wanted))
+    query = select(s.id, s.last_arrival_at).where(sight.study(), *_conditions(wanted, sight))
     if after is not None:
         micros, _, number = after.partition("-")
         at = literal(_EPOCH + timedelta(microseconds=int(micros)), s.last_arrival_at.type)
@@ -54,15 +51,15 @@ def sees(connection: Connection, sight: Sight, *, study: int | None = None, capt
     return connection.execute(query).first() is not None
 
 
-def _conditions(wanted: Wanted) -> Sequence[ColumnElement[bool]]:
+def _conditions(wanted: Wanted, sight: Sight) -> Sequence[ColumnElement[bool]]:
     s, d, t = tables.study.c, tables.delivery.c, tables.target.c
     found: list[ColumnElement[bool]] = []
     if wanted.text:
         named = or_(d.session.icontains(wanted.text, autoescape=True), d.experiment == wanted.text)
-        found.append(s.id.in_(select(d.study_id).where(d.kind == "dicom", named)))
+        found.append(s.id.in_(select(d.study_id).where(d.kind == "dicom", named, sight.within(d))))
     if wanted.project:
-        sent = select(d.study_id).where(d.kind == "dicom", d.project == wanted.project)
-        found.append(s.id.in_(sent.union(select(t.study_id).where(t.project == wanted.project))))
+        is_sent = exists().where(d.study_id == s.id, d.kind == "dicom", d.project == wanted.project, sight.within(d))
+        found.append(is_sent | exists().where(t.study_id == s.id, t.project == wanted.project, sight.within(t)))
     if wanted.scanner:
         found.append(_has_raw(tables.source_file.c.scanner == wanted.scanner))
     if wanted.since:
@@ -106,10 +103,12 @@ def _may_be_open(*, may_lack: bool) -> ColumnElement[bool]:
 
 def projects_seen(connection: Connection, sight: Sight) -> list[str]:
     """Return the projects that something goes to, as far as they are seen."""
-    found: Collection[str] = {
+    d, t = tables.delivery.c, tables.target.c
+    of_images = select(d.destination, d.project).distinct()
+    found = {
         row.project
-        for of in _GOES_TO
-        for row in connection.execute(select(of.c.destination, of.c.project).distinct())
+        for query in (of_images.where(d.kind == "dicom"), select(t.destination, t.project).distinct())
+        for row in connection.execute(query)
         if sight.of({"destination": row.destination, "project": row.project})
     }
     return sorted(found)

@@ -3,13 +3,14 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, case, desc, func, literal, or_, select
+from sqlalchemy import Connection, case, desc, exists, func, literal, or_, select
 
 from transfer.catalog import tables
 from transfer.catalog.sight import Sight
 from transfer.states import CaptureState, DeliveryState
 
 Row = dict[str, Any]
+_TARGET = tables.target.c
 _EVENTS = 2000
 _HOUR = timedelta(hours=1)
 _ENDED = (CaptureState.SKIPPED, CaptureState.DELIVERED, CaptureState.RETIRED, CaptureState.RELEASED)
@@ -28,7 +29,7 @@ def moving(connection: Connection, sight: Sight, *, now: datetime) -> list[Row]:
     of_deliveries = (
         select(c.id, d.state, d.since_at, f.scanner, f.size, d.destination)
         .select_from(tables.delivery.join(tables.capture, c.id == d.capture_id).join(tables.source_file))
-        .where(d.lease_token.is_not(None), d.lease_until > now, d.state.in_(UNPROVED), sight.capture())
+        .where(d.lease_token.is_not(None), d.lease_until > now, d.state.in_(UNPROVED), sight.within(d))
     )
     return [dict(row) for query in (of_captures, of_deliveries) for row in connection.execute(query).mappings()]
 
@@ -48,6 +49,17 @@ def waiting_for_a_person(connection: Connection, sight: Sight, *, limit: int = 8
     )
     number = connection.execute(select(func.count(c.id)).where(is_held)).scalar_one()
     return number, [dict(row) for row in connection.execute(query).mappings()]
+
+
+def images_waiting_for_a_person(connection: Connection, sight: Sight) -> int:
+    """Return of how many sessions the images are held, or (for who sees everything) have no route."""
+    d, s = tables.delivery.c, tables.study.c
+    held = select(func.count(d.study_id.distinct())).where(d.state == DeliveryState.HELD, d.kind == "dicom")
+    number: int = connection.execute(held.where(sight.within(d))).scalar_one()
+    if sight.is_all:
+        unrouted = ~exists().where(d.study_id == s.id, d.kind == "dicom") & ~exists().where(_TARGET.study_id == s.id)
+        number += connection.execute(select(func.count(s.id)).where(unrouted)).scalar_one()
+    return number
 
 
 def at_risk(connection: Connection, sight: Sight, *, now: datetime, limit: int = 8) -> tuple[int, list[Row]]:

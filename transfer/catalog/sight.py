@@ -31,8 +31,8 @@ class Sight:
         if self.is_all:
             return true()
         d, t = tables.delivery.alias().c, tables.target.alias().c
-        is_sent = exists().where(d.study_id == study_id, d.state != DeliveryState.WITHDRAWN, self._within(d))
-        return is_sent | exists().where(t.study_id == study_id, self._within(t))
+        is_sent = exists().where(d.study_id == study_id, d.state != DeliveryState.WITHDRAWN, self.within(d))
+        return is_sent | exists().where(t.study_id == study_id, self.within(t))
 
     def capture(self) -> ColumnElement[bool]:
         """Return the condition on ``capture``: a raw file is seen with its session, or where it goes itself."""
@@ -43,9 +43,12 @@ class Sight:
         is_old = exists().where(later.capture_id == m.capture_id, later.id > m.id, later.undone_at.is_(None))
         is_joined = exists().where(m.capture_id == c.id, m.undone_at.is_(None), ~is_old, self.study(m.study_id))
         is_placed = exists().where(b.capture_id == c.id, self.study(b.study_id))
-        is_sent = exists().where(d.capture_id == c.id, d.state != DeliveryState.WITHDRAWN, self._within(d))
+        is_sent = exists().where(d.capture_id == c.id, d.state != DeliveryState.WITHDRAWN, self.within(d))
         return is_sent | is_joined | is_placed
 
-    def _within(self, goes_to: Any) -> ColumnElement[bool]:  # noqa: ANN401 -- the columns of any table that has both
+    def within(self, goes_to: Any) -> ColumnElement[bool]:  # noqa: ANN401 -- the columns of any table that has both
+        """Return the condition on a destination and a project that they are seen."""
+        if self.is_all:
+            return true()
         within: ColumnElement[bool] = (goes_to.destination == self.destination) & goes_to.project.in_(self.projects)
         return within

@@ -8,40 +8,61 @@ from sqlalchemy import update
 from tests.integration.webworld import AT, Browser, add_session, page
 from transfer.catalog import tables
 
+FILTERS = [
+    ("text=HEART_1", {1}),
+    ("text=heart%", set()),
+    ("project=BRAIN", {2, 3}),
+    ("project=HEART&scanner=scanner-heart", {1, 3, 4}),
+    ("scanner=scanner-brain", {2}),
+    ("badge=needs+a+person", {12}),
+    ("badge=on+its+way", {4}),
+    ("badge=lost", set()),
+    ("badge=complete&project=HEART", {1, 3}),
+    ("since=2026-03-10", {20, 21, 22}),
+    ("since=2026-03-10&until=2026-03-09", set()),
+    ("until=2026-03-01", {1, 2, 3, 4, *range(11, 20), 23}),
+]
+
+
+def _add_more(box):
+    with box.database.write() as connection:
+        for number in range(11, 71):
+            add_session(connection, number, ["LUNG"], state="held" if number == 12 else "retired")
+        alike = {"last_arrival_at": AT + timedelta(days=9)}
+        connection.execute(update(tables.study).where(tables.study.c.id.in_([20, 21, 22])).values(alike))
+
+
+def _found(browser, query):
+    return {one["id"] for one in browser.get(f"/api/sessions?{query}").json()["sessions"]}
+
 
 @pytest.fixture(scope="module")
 def boss(tmp_path_factory):
     with page(tmp_path_factory.mktemp("page")) as (server, box), Browser(server) as browser:
-        with box.database.write() as connection:
-            for number in range(11, 71):
-                add_session(connection, number, ["LUNG"], state="held" if number == 12 else "retired")
-            alike = {"last_arrival_at": AT + timedelta(days=9)}
-            connection.execute(update(tables.study).where(tables.study.c.id.in_([20, 21, 22])).values(alike))
+        _add_more(box)
         browser.sign_in("boss")
         yield browser
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("text=HEART_1", {1}),
-        ("text=heart%", set()),
-        ("project=BRAIN", {2, 3}),
-        ("project=HEART&scanner=scanner-heart", {1, 3, 4}),
-        ("scanner=scanner-brain", {2}),
-        ("badge=needs+a+person", {12}),
-        ("badge=on+its+way", {4}),
-        ("badge=lost", set()),
-        ("badge=complete&project=HEART", {1, 3}),
-        ("since=2026-03-10", {20, 21, 22}),
-        ("since=2026-03-10&until=2026-03-09", set()),
-        ("until=2026-03-01", {1, 2, 3, 4, *range(11, 20), 23}),
-    ],
-)
+@pytest.mark.parametrize(("query", "found"), FILTERS)
 def test_a_filter_finds_what_it_must(query, found, boss):
-    assert {one["id"] for one in boss.get(f"/api/sessions?{query}").json()["sessions"]} == found
+    assert _found(boss, query) == found
     shown = boss.get(f"/sessions?{query}").text
     assert [number for number in found if f'href="/sessions/{number}"' not in shown] == []
+
+
+def test_postgresql_finds_the_same(tmp_path, postgres_url):
+    with page(tmp_path, catalog=postgres_url) as (server, box), Browser(server) as browser:
+        _add_more(box)
+        browser.sign_in("boss")
+        assert {query: _found(browser, query) for query, _ in FILTERS} == dict(FILTERS)
+        with Browser(server) as anna:
+            anna.sign_in("anna")
+            assert _found(anna, "") == {1, 3, 4}
+            for place in ("/", "/sessions/1", "/captures/1", "/captures/2"):
+                assert anna.get(place).status_code == (404 if place.endswith("2") else 200)
+        for place in ("/", "/alerts", "/sessions/1", "/captures/9"):
+            assert browser.get(place).status_code == 200
 
 
 def test_pages_go_on_where_the_last_ended_and_show_each_once(boss):

@@ -114,6 +114,14 @@ def test_nothing_of_a_foreign_project_is_on_any_page(browsers):
     assert set(foreign) < set(PEOPLE)
 
 
+def test_no_filter_tells_where_else_a_session_goes(browsers):
+    asked = {"boss": {2, 3}, "anna": set(), "dora": {2}}
+    for name, found in asked.items():
+        told = browsers[name].get("/api/sessions?project=BRAIN").json()
+        assert {one["id"] for one in told["sessions"]} == found
+    assert browsers["anna"].get("/api/home").json().keys() & {"alerts", "pools", "lost", "captures"} == set()
+
+
 def test_a_form_of_another_site_or_visit_changes_nothing(browsers):
     anna, boss = browsers["anna"], browsers["boss"]
     mine = {"form": anna.form("/"), "reason": "to look at it"}

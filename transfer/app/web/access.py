@@ -180,3 +180,9 @@ class Tries:
         """Forget the tries of somebody who got in."""
         with self._lock:
             self._tried.pop(who, None)
+
+    def give_back(self, who: str) -> None:
+        """Take back one try, which did not fail."""
+        with self._lock:
+            if times := self._tried.pop(who, [])[:-1]:
+                self._tried[who] = times

@@ -79,6 +79,7 @@ class Door:
             self._note(RELAY, "web.refused", given.where)
             raise
         self._of_accounts.forget(account)
+        self._of_addresses.give_back(given.address)
         self._note(visit.actor, "web.signed_in", "administrator" if visit.is_admin else None)
         return visit
 

@@ -5,10 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from hardware.records import Severity
 from transfer.app.box_report import pool_reports
 from transfer.app.web.access import Visit
 from transfer.app.web.answers import ANSWERS
 from transfer.app.web.site import Site, site_of, visit_of
+from transfer.app.web.wording import number
 from transfer.catalog import figures, glance, lists
 from transfer.states import CaptureState
 
@@ -38,6 +40,7 @@ def tell(site: Site, visit: Visit) -> dict[str, Any]:
         moves = glance.moving(connection, sight, now=now)
         told = {
             "at": now,
+            "images_need_a_person": glance.images_waiting_for_a_person(connection, sight),
             "needs_a_person": {"number": held, "newest": [_plain(row, visit) for row in waiting]},
             "at_risk": {"number": late, "oldest": [_plain(row, visit) for row in at_risk]},
             "moves": moves,
@@ -54,10 +57,30 @@ def tell(site: Site, visit: Visit) -> dict[str, Any]:
                 "alerts": _alerts(lists.alerts(connection)),
             }
     if visit.is_admin:
-        told["pools"] = [
-            {"line": pool.line, "percent": pool.percent, "mode": pool.mode} for pool in pool_reports(site.box)
-        ]
-    return told
+        pools = pool_reports(site.box)
+        told["pools"] = [{"line": pool.line, "percent": pool.percent, "mode": pool.mode} for pool in pools]
+    return told | {"verdict": _verdict(told)}
+
+
+def _verdict(told: dict[str, Any]) -> dict[str, str]:
+    """Return the answer in one look: the worst that there is, and what that means."""
+    lost, alerts = told.get("lost", {"scanner": 0, "archive": 0}), told.get("alerts", {"unseen": 0})
+    files, images, late = told["needs_a_person"]["number"], told["images_need_a_person"], told["at_risk"]["number"]
+    if sum(lost.values()):
+        where = f"{lost['scanner']:,} gone from a scanner before their capture, {lost['archive']:,} from an archive."
+        return {"grade": "bad", "title": f"{sum(lost.values()):,} lost", "text": f"{where} The alerts say which."}
+    if files or images:
+        what = [number(files, "raw file")] * (files > 0) + [f"the images of {number(images, 'session')}"] * (images > 0)
+        title = f"{files + images:,} {'needs' if files + images == 1 else 'need'} a person"
+        text = f"{' and '.join(what)}. Everything else goes by itself, and nothing that is held is deleted."
+        return {"grade": "bad", "title": title, "text": text}
+    if alerts["unseen"]:
+        text = "Nobody has said yet that they see to it."
+        return {"grade": "warn", "title": f"{number(alerts['unseen'], 'alert')} open", "text": text}
+    if late:
+        text = "Only the scanner has it, longer than a day or after failed attempts."
+        return {"grade": "warn", "title": f"{late:,} at risk", "text": text}
+    return {"grade": "good", "title": "All is well", "text": "Nothing needs a person or waits too long on a scanner."}
 
 
 def _alerts(found: list[lists.Row]) -> dict[str, Any]:
@@ -66,6 +89,7 @@ def _alerts(found: list[lists.Row]) -> dict[str, Any]:
     order = sorted(found, key=lambda one: (one["actor"] is not None, grades.index(one["severity"])))
     return {
         "number": len(found),
+        "unseen": sum(one["actor"] is None and one["severity"] != Severity.INFO for one in found),
         "first": [{k: one[k] for k in ("id", "severity", "text", "raised_at", "actor")} for one in order[:_ALERTS]],
     }
 
