@@ -7,6 +7,7 @@ from functools import cache
 
 from dicom import evidence
 from dicom.clue import Clue, Strength
+from dicom.evidence.first_readout import FirstReadoutClue
 from dicom.evidence.serial import serial_of_measurement
 from dicom.records import Certainty, Decision, Judged, Level, Series, Weight
 from dicom.ticks import reach_of
@@ -62,6 +63,17 @@ class _Candidate:
         """How many of them are no times: number and mark. Times that a wrong clock gives are wrong together."""
         found = (e for e in self.judged.evidence if e.level is Level.MEASUREMENT and e.weight is Weight.SUPPORTS)
         return sum(e.clue in self.strong - self.timed for e in found)
+
+    @property
+    def is_misnamed(self) -> bool:
+        """Whether number or mark speak against it."""
+        against = (e for e in self.judged.evidence if e.level is Level.MEASUREMENT and e.weight is Weight.CONTRADICTS)
+        return any(e.clue in self.strong - self.timed for e in against)
+
+    @property
+    def begins(self) -> bool:
+        """Whether its first image is the first readout's."""
+        return any(e.clue == FirstReadoutClue.name and e.weight is Weight.SUPPORTS for e in self.judged.evidence)
 
     @property
     def fit(self) -> _Fit:
@@ -130,18 +142,24 @@ def decide(
 
 
 def _is_rival(other: Measurement, measurement: Measurement) -> bool:
-    """Return whether another measurement of the visit ran at the same time, and is no copy."""
+    """Return whether another measurement of the visit ran at about the same time, and is no copy."""
     mine, its = reach_of(measurement.ticks), reach_of(other.ticks)
-    if mine is None or its is None or visit_of(other) != visit_of(measurement) or not mine.overlaps(its):
+    if mine is None or its is None or visit_of(other) != visit_of(measurement) or not mine.is_near(its):
         return False
     is_copy = measurement.mid == other.mid or max(measurement.mid or 0, other.mid or 0) >= _RETRO
     return not (is_copy and mine == its)
 
 
 def _fits_as_well(rival: Measurement, candidate: _Candidate, clues: Sequence[Clue]) -> bool:
-    """Return whether a series could be another measurement's no less than this one's, since the clock was set back."""
+    """Return whether a series could be another measurement's no less than this one's, since a clock was wrong.
+
+    Where number or mark fit both, the images must begin with the first readout of this one: that their times lie
+    outside the other says little, if their clock is not that of the readouts.
+    """
     other = _judge(rival, candidate.series, clues)
-    return not other.is_elsewhere and not other.is_refuted and other.named >= candidate.named
+    if other.is_elsewhere or other.is_misnamed or other.named < candidate.named:
+        return False
+    return not other.is_refuted or not candidate.begins
 
 
 def _weigh(

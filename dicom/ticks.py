@@ -10,6 +10,7 @@ import numpy as np
 DAY = 24 * 3600 * 400
 """Ticks of a day: the clock starts anew at midnight, so two ticks are compared modulo this."""
 SECOND = 400
+_NEAR = 10 * SECOND
 _TIME = re.compile(r"(?:\d{8})?(\d\d)(\d\d)(\d\d)\.(\d{1,6})(?:[+-]\d{4})?")
 
 
@@ -56,9 +57,10 @@ class Span:
     def __contains__(self, tick: int) -> bool:
         return (tick - self.first) % DAY <= self.length
 
-    def overlaps(self, other: "Span") -> bool:
-        """Return whether they have an instant in common, to within whole days."""
-        return other.first in self or self.first in other
+    def is_near(self, other: "Span") -> bool:
+        """Return whether they have an instant in common, to within whole days and ten seconds: clocks may differ."""
+        wide = Span((self.first - _NEAR) % DAY, (self.last + _NEAR) % DAY)
+        return other.first in wide or wide.first in other
 
     def __str__(self) -> str:
         return f"{clock_of(self.first)} to {clock_of(self.last)}"

@@ -51,9 +51,9 @@ def find_candidates(database: Database, measurement: Measurement) -> list[Candid
 
 
 def find_rivals(database: Database, measurement: Measurement) -> list[Measurement]:
-    """Return the other measurements of its visit that ran at the same time of day, as far as the catalog knows them.
+    """Return the other measurements of its visit that ran at about the same time of day, as far as the catalog knows.
 
-    A scanner runs one at a time, so there are some only where its clock was set back. Copies are left out.
+    Those may rival it where the scanner's clock was set back, or is not that of the images. Copies are left out.
     """
     m, reach, visit = tables.measurement.c, reach_of(measurement.ticks), visit_of(measurement)
     if reach is None or visit is None:
@@ -62,7 +62,7 @@ def find_rivals(database: Database, measurement: Measurement) -> list[Measuremen
     with database.read() as connection:
         known = [(row.id, row.mid, Span(row.first_tick, row.last_tick)) for row in connection.execute(of_visit)]
         mine = (measurement.mid, reach)
-        ids = [i for i, *other in known if tuple(other) != mine and other[1].overlaps(reach)]
+        ids = [i for i, *other in known if tuple(other) != mine and other[1].is_near(reach)]
         query = select(m.document).where(m.id.in_(ids)).order_by(m.id)
         return [documents.to_measurement(document) for document in connection.execute(query).scalars()] if ids else []
 

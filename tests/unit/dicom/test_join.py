@@ -163,6 +163,7 @@ def test_rule(name):
 
 NO_MORE = replace(RAW, mid=2, ticks=RAW.ticks[10:])
 """What ran, by its times, during the measurement: the clock was set back."""
+ADJUSTMENT = replace(RAW, mid=3, ticks=array("I", range(FIRST - 2080, FIRST - 32, 8)))
 RETRO = 3_000_005
 RIVALS = {
     "itself, a second reconstruction and a copy are none": (
@@ -182,6 +183,13 @@ RIVALS = {
         [RAW],
         [],
     ),
+    "the images' clock is off by two seconds, into an adjustment of their number": (
+        ADJUSTMENT,
+        [with_(ticks=frozenset({FIRST - 800}))],
+        [RAW],
+        [],
+    ),
+    "an adjustment of its number right before it": (RAW, [FIT], [ADJUSTMENT], ["1.2.53"]),
     "a time in both, and its number in both": (RAW, [with_(ticks=frozenset({FIRST + 160}))], [NO_MORE], []),
     "a time in both, and another number": (
         RAW,
