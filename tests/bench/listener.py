@@ -3,11 +3,13 @@
 dcmtk's storescu sends MR images of 512 KB over one and over four associations to the relay's listener, to Orthanc, to
 a plain pynetdicom receiver and to dcmtk's storescp, in turn, each from an empty start. The relay syncs file and catalog
 before each Success, Orthanc its index; the other two sync nothing. All with TCP_NODELAY=1: without it dcmtk waits 40 ms
-for every acknowledgement. The folder must be on a disk, not in memory. With --large instead: the memory that the relay
-takes for one enhanced object of so many megabytes.
+for every acknowledgement. The folder must be on a disk, not in memory. With --only relay relays orthanc: beside the
+relay, two of them with a catalog each that share the associations, which shows what more processes would give. With
+--large instead: the memory that the relay takes for one enhanced object of so many megabytes.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -16,8 +18,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ from dicom.synthetic import SyntheticSeries, write_session
 _SIDE = 512
 _ASSOCIATIONS = (1, 4)
 _PORT = 11_190
+_TWO = "relays"
 _ENV = {**os.environ, "TCP_NODELAY": "1", "XNAT_PASSWORD": "none"}
 _RELAY = """
 [relay]
@@ -64,19 +67,19 @@ entity.start_server(("127.0.0.1", int(sys.argv[1])), evt_handlers=[(evt.EVT_C_ST
 """
 
 
-def relay(folder: Path) -> list[str]:
+def relay(folder: Path, port: int) -> list[str]:
     """Return the relay's listener, with a catalog and a route."""
-    (folder / "relay.toml").write_text(_RELAY.format(folder=folder, port=_PORT))
+    (folder / "relay.toml").write_text(_RELAY.format(folder=folder, port=port))
     return [str(Path(sys.executable).with_name("kspace")), "listen", "-c", str(folder / "relay.toml")]
 
 
-def orthanc(folder: Path) -> list[str]:
+def orthanc(folder: Path, port: int) -> list[str]:
     """Return Orthanc as installed, on a folder of its own."""
     settings = {
         "StorageDirectory": str(folder / "db"),
         "IndexDirectory": str(folder / "db"),
         "HttpServerEnabled": False,
-        "DicomPort": _PORT,
+        "DicomPort": port,
         "DicomAet": "KSPACE",
         "DicomAlwaysAllowStore": True,
         "Plugins": [],
@@ -85,18 +88,19 @@ def orthanc(folder: Path) -> list[str]:
     return ["Orthanc", str(folder / "orthanc.json")]
 
 
-def storescp(folder: Path) -> list[str]:
+def storescp(folder: Path, port: int) -> list[str]:
     """Return dcmtk's storescp with a process an association; it syncs nothing."""
-    return ["storescp", "--fork", "+B", "-aet", "KSPACE", "-od", str(folder), str(_PORT)]
+    return ["storescp", "--fork", "+B", "-aet", "KSPACE", "-od", str(folder), str(port)]
 
 
-def pynetdicom(folder: Path) -> list[str]:
+def pynetdicom(folder: Path, port: int) -> list[str]:
     """Return a receiver of a dozen lines; it syncs nothing."""
-    return [sys.executable, "-c", _PLAIN, str(_PORT), str(folder)]
+    return [sys.executable, "-c", _PLAIN, str(port), str(folder)]
 
 
-_RECEIVERS: dict[str, Callable[[Path], list[str]]] = {
+_RECEIVERS: dict[str, Callable[[Path, int], list[str]]] = {
     "relay": relay,
+    _TWO: relay,
     "orthanc": orthanc,
     "pynetdicom": pynetdicom,
     "storescp": storescp,
@@ -123,11 +127,14 @@ def write_images(folder: Path, number: int) -> None:
         one.save_as(folder / str(part) / f"{image:05}.dcm", enforce_file_format=True)
 
 
-def send(folders: list[Path]) -> float:
-    """Send each folder over an association of its own and return the seconds it took."""
-    command = ["storescu", "-aec", "KSPACE", "+sd", "+r", "127.0.0.1", str(_PORT)]
+def send(folders: list[Path], ports: Sequence[int] = (_PORT,)) -> float:
+    """Send each folder over an association of its own, to the ports in turn, and return the seconds it took."""
+    command = ["storescu", "-aec", "KSPACE", "+sd", "+r", "127.0.0.1"]
     began = time.perf_counter()
-    senders = [subprocess.Popen([*command, folder], env=_ENV, stderr=subprocess.PIPE) for folder in folders]
+    senders = [
+        subprocess.Popen([*command, str(port), folder], env=_ENV, stderr=subprocess.PIPE)
+        for folder, port in zip(folders, itertools.cycle(ports), strict=False)
+    ]
     for sender in senders:
         _, said = sender.communicate()
         if sender.returncode:
@@ -139,20 +146,22 @@ def run(name: str, images: Path, scratch: Path, associations: int) -> tuple[floa
     """Return images a second, and the receiver's CPU seconds for 1000 images."""
     parts = [images] if associations == 1 else sorted(images.iterdir())
     number = sum(1 for _ in images.rglob("*.dcm"))
-    with receiving(name, scratch) as pid:
-        before = used(pid)
-        seconds = send(parts)
-        return number / seconds, (used(pid) - before) * 1000 / number
+    ports = (_PORT, _PORT + 1) if name == _TWO else (_PORT,)
+    with ExitStack() as running:
+        pids = [running.enter_context(receiving(name, scratch / str(port), port)) for port in ports]
+        before = sum(map(used, pids))
+        seconds = send(parts, ports)
+        return number / seconds, (sum(map(used, pids)) - before) * 1000 / number
 
 
 @contextmanager
-def receiving(name: str, scratch: Path) -> Iterator[int]:
+def receiving(name: str, scratch: Path, port: int = _PORT) -> Iterator[int]:
     """Run a receiver from an empty start and yield its process id once it answers."""
-    scratch.mkdir()
+    scratch.mkdir(parents=True)
     with (scratch / "log").open("wb") as log:
-        receiver = subprocess.Popen(_RECEIVERS[name](scratch), env=_ENV, stdout=log, stderr=log)
+        receiver = subprocess.Popen(_RECEIVERS[name](scratch, port), env=_ENV, stdout=log, stderr=log)
     try:
-        echo = ["echoscu", "-aec", "KSPACE", "127.0.0.1", str(_PORT)]
+        echo = ["echoscu", "-aec", "KSPACE", "127.0.0.1", str(port)]
         while subprocess.run(echo, env=_ENV, stderr=subprocess.DEVNULL, check=False).returncode:
             threading.Event().wait(0.1)
             if receiver.poll() is not None:
@@ -206,7 +215,7 @@ def main() -> None:
     asked.add_argument("--rounds", type=int, default=3)
     asked.add_argument("--folder", type=Path, default=None)
     asked.add_argument("--large", type=int, metavar="MB")
-    asked.add_argument("--only", nargs="*", default=list(_RECEIVERS))
+    asked.add_argument("--only", nargs="*", default=[name for name in _RECEIVERS if name != _TWO])
     asked.add_argument("--associations", type=int, nargs="*", default=list(_ASSOCIATIONS))
     given = asked.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as scratch:
