@@ -77,6 +77,8 @@ class Scanner(MannersSettings):
     limit_mbit_per_s: float = Field(default=250.0, gt=0, le=100_000)
     adaptive: bool = False
     """Read slower while the share answers slower than when it is left alone."""
+    store_gb: float | None = Field(default=None, gt=0)
+    """How much its raw store holds, until the relay has seen it."""
     poll_s: float = Field(default=30.0, gt=0)
     answer_s: float = Field(default=25.0, gt=0, le=600)
     """How long one call to a share may take; a slow listing may take longer as long as it goes on."""

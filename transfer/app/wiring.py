@@ -32,6 +32,7 @@ from transfer.destinations.imaging import DicomArchive
 from transfer.destinations.probing import Probed
 from transfer.destinations.reach import Reach, pace_of
 from transfer.engine import Engine, Feed, Stage, Way
+from transfer.feeds.endangered import watch_store
 from transfer.feeds.exports import look_for_exports
 from transfer.feeds.find import find
 from transfer.feeds.hand_over import HandingOver, forget_old
@@ -293,9 +294,16 @@ class Box:
                 _bound(look_for_exports, rules=self.config.rule, database=self.database, clock=self.clock),
             ),
             Feed("sweep", _SWEEP_S, _bound(sweep, spool=self.config.relay.spool, database=self.database)),
+            *self._feeds_of_stores(),
             *self._feeds_of_images(),
             *self._feeds_of_sinks(),
         ]
+
+    def _feeds_of_stores(self) -> list[Feed]:
+        here: dict[str, Any] = {"database": self.database, "clock": self.clock}
+        holds = {s.name: s.store_gb and s.store_gb * 1e9 for s in self.config.scanner}
+        watched = {n: _bound(watch_store, scanner=n, capacity_bytes=most, **here) for n, most in holds.items()}
+        return [Feed(f"endangered {name}", _PLACE_S, run) for name, run in watched.items()]
 
     def _feeds_of_images(self) -> list[Feed]:
         relay, quiet_s = self.config.relay, self.config.quiet_s

@@ -17,6 +17,7 @@ from transfer.catalog.dependencies import dependencies_of
 from transfer.catalog.exported import not_exported
 from transfer.catalog.judging import judge
 from transfer.catalog.latest import counts
+from transfer.catalog.lying import tell_time_left
 from transfer.catalog.notices import in_doubt
 from transfer.standing import RawFacts, Standing, badge, standing_of_images, standing_of_raw
 from transfer.states import CaptureState, DeliveryState
@@ -26,8 +27,6 @@ _PLACED_WITHIN = timedelta(days=30)
 """Images of a measurement come within hours; what nothing came for in this time is not looked at for ever."""
 
 
-_TIME_LEFT = "unknown"
-"""Before the scanner overwrites what it alone has: nobody knows yet."""
 _AT_ONCE = 200
 """Sessions asked for in one query: a database takes only so many values."""
 
@@ -205,6 +204,7 @@ def _raw(
         f.size,
         f.gone_at,
         f.first_seen_at,
+        f.mtime_ns,
         tables.match.c.series_uid,
         tables.match.c.series_uids,
         tables.alert.c.text,
@@ -227,10 +227,10 @@ def _raw(
     needs, former = dependencies_of(connection, ids), former_copies(connection, ids)
     for row in rows:
         row["former_copies"] = former.get(row["id"], [])
-        row["time_left"] = _TIME_LEFT if not row["is_packed"] and row["gone_at"] is None else None
         row["deliveries"] = deliveries[row["id"]]
         row["needs"] = needs.get(row["id"], [])
         row["standing"] = standing_of_raw(_facts(row, row["deliveries"]), now=now)
+    tell_time_left(connection, rows, now=now)
     return rows
 
 

@@ -100,6 +100,7 @@ def session(
 
 def _listed(one: Row) -> dict[str, Any]:
     sent = one["sessions"]
+    at_risk = [raw for raw in one["raw"] if raw["left_s"] is not None and raw["standing"] is not Standing.NOT_WANTED]
     return {
         "session": ", ".join(dict.fromkeys(s["session"] for s in sent)) or "no route yet",
         "project": ", ".join(dict.fromkeys(s["project"] for s in sent)),
@@ -108,6 +109,7 @@ def _listed(one: Row) -> dict[str, Any]:
         "series": one["series_received"],
         "images": one["instances_received"],
         "raw files": _counted(one["counts"]) or "none seen",
+        "time left": min(at_risk, key=lambda raw: raw["left_s"])["time_left"] if at_risk else "",
     }
 
 

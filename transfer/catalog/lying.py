@@ -1,0 +1,52 @@
+"""What lies on a scanner, as the inventory has it, for the estimate of when it goes."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, or_, select
+
+from kspace.sources.settings import Scope
+from transfer.catalog import tables
+from transfer.overwriting import Lain, Ring
+
+_KNOWN_FOR = timedelta(days=60)
+"""What went before that tells nothing of the store as it is now."""
+
+
+def ring_of(connection: Connection, scanner: str, *, now: datetime, capacity_bytes: float | None = None) -> Ring:
+    """Return what is known of a scanner's store; what people export to it tells nothing, and is left out."""
+    f = tables.source_file.c
+    lately = or_(f.gone_at.is_(None), f.gone_at > now - _KNOWN_FOR)
+    query = select(f.mtime_ns, f.first_seen_at, f.size, f.gone_at)
+    rows = connection.execute(query.where(f.scanner == scanner, f.scope == Scope.STORE, lately))
+    files = [Lain(born_at(mtime_ns, seen_at), size, gone_at) for mtime_ns, seen_at, size, gone_at in rows]
+    return Ring(files, now=now, capacity_bytes=capacity_bytes)
+
+
+def born_at(mtime_ns: int, first_seen_at: datetime) -> datetime:
+    """Return when a file came, by the scanner's clock unless that is ahead."""
+    try:
+        return min(datetime.fromtimestamp(mtime_ns / 1e9, UTC), first_seen_at)
+    except (OverflowError, ValueError):  # a year that no calendar has
+        return first_seen_at
+
+
+def tell_time_left(connection: Connection, rows: Iterable[dict[str, Any]], *, now: datetime) -> None:
+    """Write into rows of raw files how long the scanner still keeps those that it alone has, in words and in seconds.
+
+    ``left_s`` is the least time, None where nobody knows.
+    """
+
+    @cache
+    def ring(scanner: str) -> Ring:
+        return ring_of(connection, scanner, now=now)
+
+    for row in rows:
+        row["time_left"] = row["left_s"] = None
+        if row["is_packed"] or row["gone_at"] is not None:
+            continue
+        is_known = row["scope"] == Scope.STORE
+        left = ring(row["scanner"]).left(born_at(row["mtime_ns"], row["first_seen_at"])) if is_known else None
+        row |= {"time_left": str(left or "unknown"), "left_s": left and left.at_least_s}
