@@ -1,12 +1,16 @@
 """The door: who gets in by what, how often somebody may try, and what is written down of it."""
 
+import ssl
+import subprocess
 from datetime import timedelta
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from kspace.errors import ConfigError
 from tests.integration.webworld import LOCAL_PASSWORD, Browser, page
+from transfer.app.cli import app
 from transfer.app.web.access import Tries
 from transfer.app.web.server import WebServer
 from transfer.app.web.signin import LOCAL, fits, hashed
@@ -165,3 +169,27 @@ def test_an_address_that_is_taken_is_told(served):
     box.config = taken
     with pytest.raises(ConfigError, match="cannot be served"):
         WebServer(box)
+
+
+def test_by_tls_cookies_are_for_this_host_alone(served, tmp_path, requires):
+    _, box = served
+    files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")]
+    named = ["-subj", "/CN=page", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([requires("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", *files, *named], check=True)
+    tls = {"tls_cert": tmp_path / "cert.pem", "tls_key": tmp_path / "key.pem"}
+    box.config = box.config.model_copy(update={"web": box.config.web.model_copy(update=tls)})
+    secure = WebServer(box)
+    secure.start()
+    with Browser(secure, verify=ssl.create_default_context(cafile=tmp_path / "cert.pem")) as browser:
+        cookie = browser.sign_in("anna").headers["set-cookie"]
+        assert cookie.startswith("__Host-kspace=")
+        assert "Secure" in cookie
+        assert browser.get("/sessions/1").status_code == 200
+    secure.stop()
+
+
+def test_the_command_prints_a_hash_and_no_password():
+    ran = CliRunner().invoke(app, ["web", "--hash-password"], input=f"{LOCAL_PASSWORD}\n{LOCAL_PASSWORD}\n")
+    assert ran.exit_code == 0
+    assert fits(LOCAL_PASSWORD, ran.stdout.splitlines()[-1])
+    assert CliRunner().invoke(app, ["web", "--hash-password"], input="short\nshort\n").exit_code == 2
