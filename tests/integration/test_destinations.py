@@ -3,11 +3,15 @@
 import contextlib
 import socket
 import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.integration.relay import Relay, free_port, make, measurement, send_until_taken, wait_until
+from kspace.clock import SystemClock
+from tests.integration.relay import Relay, captures_of, free_port, make, measurement, send_until_taken, wait_until
 from tests.servers.nginx import nginx_before
 from transfer import operations
 from transfer.app.wiring import Box
@@ -182,3 +186,39 @@ def test_an_alias_token_is_replaced_without_a_restart_and_no_secret_is_shown(tmp
     shown += "".join(capfd.readouterr())
     assert "stage.failed" in shown
     assert [s for token in (first, second) for s in (token["alias"], token["secret"]) if s in shown] == []
+
+
+class _Offset(SystemClock):
+    """The machine's clock, put forward or back."""
+
+    by = timedelta()
+
+    def now(self):
+        return super().now() + self.by
+
+
+def test_a_relay_that_runs_renews_its_alias_token_and_delivers_when_the_old_one_has_ended(tmp_path, process):
+    clock = _Offset()
+    with Sandbox(tmp_path / "archive", SandboxSettings(), clock=clock) as sandbox:
+        clock.by = -timedelta(hours=25)  # more than half of its life is over as the relay starts
+        token = httpx.get(f"{sandbox.url}/data/services/tokens/issue", auth=("relay", "relay")).json()
+        clock.by = timedelta()
+        (tmp_path / "alias").write_text(token["alias"])
+        by = {"central": f'alias = {{ file = "{tmp_path}/alias" }}'}
+        port = free_port()
+        relay = Relay(folder=tmp_path, urls={"central": sandbox.url}, more=by, password=token["secret"], port=port)
+        raw, config = make(tmp_path / "scanner" / "a.dat", measurement(1)), relay.write()
+        process(Path(sys.executable).with_name("kspace"), "serve", "-c", config)
+        renewed = [tmp_path / "alias", tmp_path / "central-password"]
+        wait_until(lambda: renewed[1].read_text() != token["secret"], within_s=60, told=token.keys)
+        clock.by = timedelta(hours=24)
+        assert httpx.get(f"{sandbox.url}/data/auth", auth=(token["alias"], token["secret"])).status_code == 401
+        send_until_taken(raw.images, port, within_s=60)
+        box = Box(load_config(config))
+        wait_until(
+            lambda: [c["state"] for c in captures_of(box.database).values()] == ["retired"],
+            within_s=60,
+            told=lambda: captures_of(box.database),
+        )
+        box.close()
+        assert httpx.get(f"{sandbox.url}/data/auth", auth=tuple(p.read_text() for p in renewed)).status_code == 200
