@@ -13,12 +13,14 @@ from kspace.records import SourceFile, Verdict
 from kspace.sources.share import Share, ShareSettings
 from kspace.twix.synthetic import Synthetic, write_twix
 from transfer.catalog.matching import BY_HAND
+from transfer.destinations import Stored
 from transfer.records import (
     Capture,
     Changed,
     Done,
     Held,
     Later,
+    Looked,
     Match,
     PackedUp,
     Planned,
@@ -32,7 +34,7 @@ from transfer.selection import Rule
 from transfer.stages.pack import pack
 from transfer.stages.plan import plan
 from transfer.stages.retire import retire
-from transfer.stages.send import files_of
+from transfer.stages.send import files_of, send
 from transfer.stages.settle import settle
 from transfer.states import CaptureState, DeliveryState
 
@@ -274,19 +276,40 @@ def test_a_disk_that_does_not_answer_is_asked_again_and_the_source_is_not(matche
     assert failed.value.pauses
 
 
+def queued(capture, tmp_path, **facts):
+    (delivery,) = planned(capture, tmp_path).result.deliveries
+    given = {"id": 1, "state": DeliveryState.QUEUED, "destination": "x", "project": "P", "experiment": "E"}
+    return RawDelivery(**{**given, "capture": capture, "parts": delivery.parts, "place": None, **facts})
+
+
+class TwoPlaces(dict):
+    """An archive of two places, each with what it lists."""
+
+    now = "old"
+
+    def open_place(self, **_):
+        return self.now
+
+    def listing(self, place):
+        return self[place]
+
+
+def test_what_lay_there_before_is_looked_for_anew_at_another_place(matched, tmp_path):
+    raw = queued(matched(), tmp_path, assigned_by="ann")
+    name, body = next(iter(files_of(raw, spool=tmp_path).items()))
+    archive = TwoPlaces(old={}, new={name: Stored(size=body.size, md5=body.md5)})
+    allowed = Rule(name="all", project="P", identified_raw={"allowed_by": "ann", "on": "2026-01-05"})
+    ports = {"archive": archive, "spool": tmp_path, "rules": (allowed,), "routes": (), "part_bytes": 1 << 30}
+    looked = send(raw, **ports, progress=lambda: None).result
+    assert looked == Looked(frozenset(), "old")
+    archive.now = "new"
+    raw = replace(raw, found=looked.found, found_at=looked.place)
+    assert send(raw, **ports, progress=lambda: None) == Done(Looked(frozenset({name}), "new"))
+
+
 def test_damage_at_the_door_holds_its_own_delivery_and_pauses_nothing(matched, tmp_path):
     capture = matched()
-    (delivery,) = planned(capture, tmp_path).result.deliveries
-    raw = RawDelivery(
-        id=1,
-        state=DeliveryState.QUEUED,
-        destination="x",
-        project="P",
-        capture=capture,
-        parts=delivery.parts,
-        experiment="E",
-        place=None,
-    )
+    raw = queued(capture, tmp_path)
     path = tmp_path / capture.spooled
     path.write_bytes(path.read_bytes()[:-3] + b"xyz")
     bodies = files_of(raw, spool=tmp_path)
