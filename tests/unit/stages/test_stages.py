@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from types import SimpleNamespace
 
 import pytest
 
@@ -282,27 +283,16 @@ def queued(capture, tmp_path, **facts):
     return RawDelivery(**{**given, "capture": capture, "parts": delivery.parts, "place": None, **facts})
 
 
-class TwoPlaces(dict):
-    """An archive of two places, each with what it lists."""
-
-    now = "old"
-
-    def open_place(self, **_):
-        return self.now
-
-    def listing(self, place):
-        return self[place]
-
-
 def test_what_lay_there_before_is_looked_for_anew_at_another_place(matched, tmp_path):
     raw = queued(matched(), tmp_path, assigned_by="ann")
     name, body = next(iter(files_of(raw, spool=tmp_path).items()))
-    archive = TwoPlaces(old={}, new={name: Stored(size=body.size, md5=body.md5)})
+    now, listed = ["old"], {"old": {}, "new": {name: Stored(size=body.size, md5=body.md5)}}
+    archive = SimpleNamespace(open_place=lambda **_: now[-1], listing=listed.__getitem__)
     allowed = Rule(name="all", project="P", identified_raw={"allowed_by": "ann", "on": "2026-01-05"})
     ports = {"archive": archive, "spool": tmp_path, "rules": (allowed,), "routes": (), "part_bytes": 1 << 30}
     looked = send(raw, **ports, progress=lambda: None).result
     assert looked == Looked(frozenset(), "old")
-    archive.now = "new"
+    now.append("new")
     raw = replace(raw, found=looked.found, found_at=looked.place)
     assert send(raw, **ports, progress=lambda: None) == Done(Looked(frozenset({name}), "new"))
 
