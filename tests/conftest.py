@@ -37,7 +37,12 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(autouse=True)
 def _own_logs() -> Iterator[None]:
-    """Leave no test the log set-up of a command that ran in the test before it."""
+    """Leave no test the log set-up of a command that ran in the test before it.
+
+    A relay that runs in the test's own process logs as every relay does, to standard error: what a command prints
+    beside it stays what the command printed.
+    """
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     yield
     structlog.reset_defaults()
 

@@ -76,11 +76,18 @@ protocols = ["gre_*"]
 
 
 def wait_until(is_so: Callable[[], Any], *, within_s: float, told: Callable[[], object] = str) -> None:
-    """Wait until something is so, or fail with what ``told`` says then."""
+    """Wait until something is so, or fail with what ``told`` says then. What is not there yet is not so."""
     until, never = time.monotonic() + within_s * _SLOW, threading.Event()
-    while not is_so():
+    while not _holds(is_so):
         assert time.monotonic() < until, f"not so within {within_s * _SLOW} s: {told()}"
         never.wait(_SHORT_S)
+
+
+def _holds(is_so: Callable[[], Any]) -> bool:
+    try:
+        return bool(is_so())
+    except KeyError:  # such as a capture of a file that was not listed yet
+        return False
 
 
 def measurement(number: int, *, baseline: str = "XA", study: int = 1, **more: Any) -> Synthetic:
