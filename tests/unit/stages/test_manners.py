@@ -1,5 +1,6 @@
 """Manners towards a scanner: its windows over both changes of the clock, its signs of measuring, and a stop midway."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -132,6 +133,7 @@ def test_a_pack_stops_at_a_chunk_when_the_window_ends_and_goes_on_in_the_next(tm
             chunk_bytes=65_536,
             cuts=(),
             twin_of=lambda _sha256, _id: None,
+            room_for=lambda *_: nullcontext(True),
             progress=progress,
         )
 
