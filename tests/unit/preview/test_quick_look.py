@@ -14,6 +14,7 @@ import pytest
 from kspace.preview.png import SIGNATURE
 from kspace.preview.quicklook import Limits, PreviewFailed, quick_look
 from kspace.records import Verdict
+from tests.integration.relay import wait_until
 from transfer.app.rawfile import look_into
 
 _MDH, _CHANNEL_HEADER, _LINE = 192, 32, 52
@@ -114,7 +115,7 @@ while True:
         quick_look(raw.path, audit=raw.audit, limits=tight, command=command(hangs))
     started = [int(pid) for pid in pids.read_text().split()]
     assert len(started) == 2
-    assert [pid for pid in started if is_running(pid)] == []
+    wait_until(lambda: not any(is_running(pid) for pid in started), within_s=5)
 
 
 def test_a_reader_that_returns_leaves_no_process_behind_either(practice, command, tight, tmp_path):
@@ -131,7 +132,7 @@ sys.exit(1)
         quick_look(raw.path, audit=raw.audit, limits=tight, command=command(leaves_one))
     started = [int(pid) for pid in pids.read_text().split()]
     assert len(started) == 2
-    assert [pid for pid in started if is_running(pid)] == []
+    wait_until(lambda: not any(is_running(pid) for pid in started), within_s=5)
 
 
 def is_running(pid: int) -> bool:
