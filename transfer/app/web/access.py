@@ -20,6 +20,7 @@ _LONG, _IDLE = timedelta(hours=10), timedelta(minutes=45)
 _FRESH, _KNOWN = timedelta(minutes=5), timedelta(hours=1)
 _MOST = 5000
 _ACTOR = 64
+LOCAL_ACTOR = "local admin"
 
 
 class NotSignedIn(KspaceError):
@@ -44,6 +45,9 @@ class Visit:
     """Where the account is; None: the local administrator."""
     is_admin: bool
     sight: Sight
+    """What they see: what goes to projects whose data they may read."""
+    edits: Sight
+    """What they may change: what goes to projects whose data they may edit."""
     token: Pair | None = field(default=None, repr=False)
     is_own_token: bool = False
     """The token was issued for this visit, so it ends with it."""
@@ -54,7 +58,7 @@ class Visit:
 
     def may_change(self, goes_to: list[Row]) -> bool:
         """Return whether work may be held and retried: all that it goes to must be theirs."""
-        return self.is_admin or (bool(goes_to) and all(self.sight.of(row) for row in goes_to))
+        return self.is_admin or (bool(goes_to) and all(self.edits.of(row) for row in goes_to))
 
     def owns_form(self, token: str) -> bool:
         """Return whether a form was made for this visit (against requests forged by other sites)."""
@@ -69,12 +73,20 @@ def visit_of(account: Account, *, destination: str, admins: Collection[str], is_
         actor=actor[:_ACTOR],
         destination=destination,
         is_admin=is_admin,
-        sight=Sight() if is_admin else Sight(destination, account.projects),
+        sight=Sight() if is_admin else Sight(destination, account.readable),
+        edits=Sight() if is_admin else Sight(destination, account.editable),
         token=account.token,
         is_own_token=is_own,
         began_at=now,
         used_at=now,
         asked_at=now,
+    )
+
+
+def local_visit(now: datetime) -> Visit:
+    """Return the visit of the local administrator."""
+    return Visit(
+        actor=LOCAL_ACTOR, is_admin=True, sight=Sight(), edits=Sight(), began_at=now, used_at=now, asked_at=now
     )
 
 
@@ -140,7 +152,8 @@ class Visits:
             raise NotSignedIn("The archive has not answered for an hour, so nobody knows your rights.") from None
         visit.asked_at = now
         if not visit.is_admin:
-            visit.sight = Sight(visit.destination, account.projects)
+            visit.sight = Sight(visit.destination, account.readable)
+            visit.edits = Sight(visit.destination, account.editable)
 
     def _let_go(self, visit: Visit) -> None:
         if visit.token is not None and visit.destination is not None and visit.is_own_token:

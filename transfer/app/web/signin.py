@@ -10,17 +10,15 @@ from datetime import timedelta
 
 from kspace.clock import Clock
 from kspace.errors import BadInput, DestinationError, KspaceError
-from transfer.app.web.access import Tries, Visit, visit_of
+from transfer.app.web.access import Tries, Visit, local_visit, visit_of
 from transfer.catalog.database import Database
 from transfer.catalog.notices import RELAY, note
-from transfer.catalog.sight import Sight
 from transfer.destinations.errors import Unauthorized
 from transfer.destinations.xnat.client import XnatSettings
 from transfer.destinations.xnat.person import sign_in
 from transfer.websettings import WebSettings
 
 LOCAL = "@relay"
-_LOCAL_ACTOR = "local admin"
 _N, _R, _P = 1 << 15, 8, 1
 """scrypt's cost: 32 MiB and a tenth of a second (RFC 7914)."""
 _MEMORY = 64 << 20
@@ -109,8 +107,7 @@ class Door:
         kept = self._settings.local_admin
         if given.user != "admin" or kept is None or not fits(given.password, kept.reveal()):
             raise Refused("The local administrator is called admin, and this is not the password.")
-        now = self._clock.now()
-        return Visit(actor=_LOCAL_ACTOR, is_admin=True, sight=Sight(), began_at=now, used_at=now, asked_at=now)
+        return local_visit(self._clock.now())
 
     def _note(self, actor: str, verb: str, detail: str | None) -> None:
         at = self._clock.now()

@@ -1,7 +1,8 @@
 """A person's own account on an XNAT: a password becomes an alias token at once, and their projects are asked for.
 
 `tokens/issue` gives every user but the guest a token of their own rights (AliasTokenRestlet); `/data/auth` says who is
-signed in (UserAuth); `permissions=edit` lists the projects whose data somebody may edit (ProjectListResource).
+signed in (UserAuth); `permissions=edit` or `read` lists the projects whose data somebody may edit or read, the latter
+being collaborators too, and everybody where a project is public (ProjectListResource, PermissionsProjectHandler).
 """
 
 import re
@@ -21,11 +22,12 @@ _GUEST = "guest"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Whose account it is, the token that stands for it, and the projects it may edit."""
+    """Whose account it is, the token that stands for it, and the projects whose data it may edit, or at least read."""
 
     name: str
     token: Pair
-    projects: frozenset[str]
+    editable: frozenset[str]
+    readable: frozenset[str]
 
 
 def sign_in(settings: XnatSettings, given: Pair, *, is_token: bool) -> Account:
@@ -41,8 +43,8 @@ def sign_in(settings: XnatSettings, given: Pair, *, is_token: bool) -> Account:
         name = _NAME.search(client.request("GET", "/data/auth").text)
         if name is None or name[1] == _GUEST:
             raise Unauthorized(f"{settings.name} lets nobody in with this.")
-        rows = client.rows("/data/projects", {"permissions": "edit", "dataType": "xnat:subjectData"})
-        return Account(name=name[1], token=token, projects=frozenset(row.get("ID") or row["id"] for row in rows))
+        edit, read = (_projects(client, right) for right in ("edit", "read"))
+        return Account(name=name[1], token=token, editable=edit, readable=read | edit)
     finally:
         client.close()
 
@@ -53,6 +55,11 @@ def end(settings: XnatSettings, token: Pair) -> None:
     with suppress(DestinationError):
         client.request("GET", f"/data/services/tokens/invalidate/{token[0]}")
     client.close()
+
+
+def _projects(client: XnatClient, right: str) -> frozenset[str]:
+    rows = client.rows("/data/projects", {"permissions": right, "dataType": "xnat:subjectData"})
+    return frozenset(row.get("ID") or row["id"] for row in rows)
 
 
 def _issued(settings: XnatSettings, given: Pair) -> Pair:
