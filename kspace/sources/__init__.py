@@ -42,6 +42,13 @@ class Source(Protocol):
             SourceError: the share does not answer.
         """
 
+    def free_bytes(self) -> int | None:
+        """Return how much more fits on the disk behind the share; None: it does not say.
+
+        Raises:
+            SourceError: the share does not answer.
+        """
+
     def open(self, path: str) -> AbstractContextManager[Reader]:
         """Open one file for reading, sharing it with every other reader and writer.
 

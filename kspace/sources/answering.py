@@ -38,6 +38,10 @@ class AnsweringSource:
         """Look at one file."""
         return self._ask(lambda: self._source.stat(path))
 
+    def free_bytes(self) -> int | None:
+        """Ask for the room that is left."""
+        return self._ask(self._source.free_bytes)
+
     @contextmanager
     def open(self, path: str) -> Iterator[Reader]:
         """Open one file; each of its reads has the same time."""

@@ -67,6 +67,10 @@ class Ftp:
             size, mtime_ns = self._look(line, _latin(path))
         return SourceFile(path=path, size=size, mtime_ns=mtime_ns)
 
+    def free_bytes(self) -> int | None:
+        """Return None: no standard command of FTP tells."""
+        return None
+
     @contextmanager
     def open(self, path: str) -> Iterator["_Reader"]:
         """Open one file for reading."""

@@ -60,6 +60,11 @@ class LimitedSource:
         with self._limiter.turn():
             return self._source.stat(path)
 
+    def free_bytes(self) -> int | None:
+        """Ask for the room that is left, in one turn."""
+        with self._limiter.turn():
+            return self._source.free_bytes()
+
     @contextmanager
     def open(self, path: str) -> Iterator[Reader]:
         """Open one file; each of its reads takes a turn."""

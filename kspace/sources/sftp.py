@@ -130,6 +130,15 @@ class Sftp:
             found = line.ask(line.client.lstat(self._full(to_bytes(path))))
         return _file(path, found)
 
+    def free_bytes(self) -> int | None:
+        """Return what the server says, where it speaks OpenSSH's statvfs extension."""
+        with self._lines.line() as line, _explained("look at a folder"):
+            try:
+                found = line.ask(line.client.statvfs(self._full(b"")))
+            except asyncssh.SFTPOpUnsupported:
+                return None
+        return int(found.bavail * found.frsize)
+
     @contextmanager
     def open(self, path: str) -> Iterator["_Reader"]:
         """Open one file for reading."""

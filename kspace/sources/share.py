@@ -47,6 +47,14 @@ class Share:
             raise _explained(error, "look at a file") from error
         return SourceFile(path=path, size=found.st_size, mtime_ns=found.st_mtime_ns)
 
+    def free_bytes(self) -> int | None:
+        """Return what the mounted file system says."""
+        try:
+            found = os.statvfs(self._root)
+        except OSError as error:
+            raise _explained(error, "look at a folder") from error
+        return found.f_bavail * found.f_frsize
+
     @contextmanager
     def open(self, path: str) -> Iterator["_Reader"]:
         """Open one file for reading."""

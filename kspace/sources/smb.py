@@ -27,11 +27,13 @@ from smbprotocol.open import (
     DirectoryAccessMask,
     FilePipePrinterAccessMask,
     ImpersonationLevel,
+    InfoType,
     QueryDirectoryFlags,
     ShareAccess,
     SMB2CloseRequest,
     SMB2CreateRequest,
     SMB2QueryDirectoryRequest,
+    SMB2QueryInfoRequest,
     SMB2ReadRequest,
 )
 from smbprotocol.session import Session
@@ -49,7 +51,9 @@ _ENTRY = struct.Struct("<II4q2qII")
 """FileDirectoryInformation without its name (MS-FSCC 2.4.10)."""
 _CREATED = struct.Struct("<24xq8x8xqI4x16s")
 """Of a CREATE response: LastWriteTime, EndofFile, FileAttributes, FileId (MS-SMB2 2.2.14)."""
-_DIRECTORY_INFORMATION = 1
+_SIZES = struct.Struct("<8xqII")
+"""FileFsSizeInformation without the total (MS-FSCC 2.5.8): free units, sectors of a unit, bytes of a sector."""
+_DIRECTORY_INFORMATION, _SIZE_INFORMATION = 1, 3
 _LISTING_BYTES = 1 << 18
 _READ_BYTES = 1 << 20
 _CREDIT_BYTES = 1 << 16
@@ -132,6 +136,20 @@ class Smb:
             handle, size, ticks = self._open(line, path, access=FilePipePrinterAccessMask.FILE_READ_ATTRIBUTES)
             _let_go(line, handle)
         return _file(path, size, ticks)
+
+    def free_bytes(self) -> int | None:
+        """Return what the server says is left for this account (MS-FSCC 2.5.8)."""
+        with self._lines.line() as line, _explained("look at a folder"):
+            access = DirectoryAccessMask.FILE_READ_ATTRIBUTES
+            handle, _, _ = self._open(line, "", access=access, options=CreateOptions.FILE_DIRECTORY_FILE)
+            query = SMB2QueryInfoRequest()
+            query["info_type"] = InfoType.SMB2_0_INFO_FILESYSTEM
+            query["file_info_class"] = _SIZE_INFORMATION
+            query["file_id"] = handle
+            query["output_buffer_length"] = _SIZES.size
+            available, sectors, sector_bytes = _SIZES.unpack_from(line.ask(query), 8)
+            _let_go(line, handle)
+        return int(available * sectors * sector_bytes)
 
     @contextmanager
     def open(self, path: str) -> Iterator["_Reader"]:

@@ -1,12 +1,15 @@
 """`kspace bench`: it measures, names what ends it, leaves nothing behind, and asks the scanner only when told to."""
 
 import json
+from datetime import datetime, timedelta
 
 import pytest
 from typer.testing import CliRunner
 
 from tests.integration.relay import Relay, free_port
 from transfer.app.cli import app
+from transfer.app.wiring import Box
+from transfer.config import load_config
 from transfer.sandbox import Sandbox, SandboxSettings
 
 SMALL = ("--gigabytes", "0.02")
@@ -60,6 +63,21 @@ def test_a_scanner_is_read_only_when_it_is_named(config, tmp_path):
     asked = json.loads(bench(config, "--share", f"{share.name}/1").stdout)["stretches"][0]
     assert asked["name"] == f"share {share.name}/1"
     assert asked["said"].endswith("MB/s")
+
+
+def test_a_scanner_is_not_read_outside_its_window_nor_beside_an_engine(config, tmp_path):
+    share = next(tmp_path.glob("scanner*"))
+    (share / "meas.dat").write_bytes(bytes(3_000_000))
+    box = Box(load_config(config))
+    box.claim("engine")
+    said = bench(config, "--share", f"{share.name}/1")
+    assert "Another engine works" in str(said.exception)
+    box.close()
+    tomorrow = f"{datetime.now().astimezone() + timedelta(days=1):%a} 00:00-24:00"
+    config.write_text(config.read_text().replace("practice = true", f'practice = true\nwindows = ["{tomorrow}"]'))
+    said = bench(config, "--share", f"{share.name}/1")
+    assert said.exit_code != 0
+    assert "may not be read now: Waits for the scanner's window, which opens" in str(said.exception)
 
 
 def test_a_source_that_is_not_there_is_named(config):

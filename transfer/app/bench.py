@@ -44,11 +44,13 @@ def run_bench(
 ) -> Iterator[Stretch]:
     """Measure every stretch in turn, saying before each what is being measured.
 
-    The scanner's side is only touched where ``share`` names a source, through its limiter. The line to an archive is
-    only measured where ``project`` names a scratch project there.
+    The scanner's side is only touched where ``share`` names a source: while it may be read, through its limiter, and
+    with no engine beside it, which has a limiter of its own. The line to an archive is only measured where ``project``
+    names a scratch project there.
 
     Raises:
-        BadInput: no source is called so.
+        BadInput: no source is called so, or its scanner may not be read now.
+        ConfigError: an engine runs on this folder.
         SpoolError: the spool's disk takes nothing more.
         SourceError: the share does not answer.
     """
@@ -92,13 +94,20 @@ def _share(box: Box, name: str) -> Stretch:
     found = box.sources().get(name)
     if found is None:
         raise BadInput(f"No source is called {name!r}; there are: {', '.join(box.sources()) or 'none'}.")
-    source = found[1]
+    box.claim("engine")
+    scanner, source = found
+    manners = box.manners()[scanner]
+    if later := manners.waits():
+        raise BadInput(f"Scanner {scanner} may not be read now: {later.reason} Nothing was read.")
     largest = max(source.find(), key=lambda file: file.size, default=None)
     if largest is None:
         raise BadInput(f"There is no raw file on {name} to read from.")
     began, at = time.monotonic(), 0
     with source.open(largest.path) as reader:
-        while at < largest.size and time.monotonic() - began < _SHARE_S and (block := reader.read(at, _BLOCK)):
+        while at < largest.size and time.monotonic() - began < _SHARE_S and not manners.waits():
+            block = reader.read(at, _BLOCK)
+            if not block:
+                break
             at += len(block)
     rate = at / max(time.monotonic() - began, 1e-9)
     return Stretch(name=f"share {name}", said=_megabytes(rate), gb_per_hour=_per_hour(rate))

@@ -171,7 +171,7 @@ class Box:
         Raises:
             ConfigError: one works on this folder already; two would read a scanner at once.
         """
-        self._claim("engine")
+        self.claim("engine")
         found = self.sources()
         return Engine(
             self.store(),
@@ -189,7 +189,7 @@ class Box:
         Raises:
             ConfigError: one works on this folder already, or a certificate cannot be used.
         """
-        self._claim("listener")
+        self.claim("listener")
         relay = self.config.relay
         built, raw_only = [], self.raw_only()
         for number, settings in enumerate(self.config.dicom):
@@ -210,8 +210,12 @@ class Box:
             built.append(Listener(settings, inbox=inbox, folder=folder, is_open=self._takes_images))
         return built
 
-    def _claim(self, part: str) -> None:
-        """Lock a file for as long as this process lives: the kernel frees it even after SIGKILL."""
+    def claim(self, part: str) -> None:
+        """Lock a file for as long as this process lives: the kernel frees it even after SIGKILL.
+
+        Raises:
+            ConfigError: another process has it.
+        """
         lock = self._locks.enter_context((self.config.relay.folder / f"{part}.lock").open("a"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -294,16 +298,20 @@ class Box:
                 _bound(look_for_exports, rules=self.config.rule, database=self.database, clock=self.clock),
             ),
             Feed("sweep", _SWEEP_S, _bound(sweep, spool=self.config.relay.spool, database=self.database)),
-            *self._feeds_of_stores(),
+            *self._feeds_of_stores(found),
             *self._feeds_of_images(),
             *self._feeds_of_sinks(),
         ]
 
-    def _feeds_of_stores(self) -> list[Feed]:
+    def _feeds_of_stores(self, found: dict[str, tuple[str, Source]]) -> list[Feed]:
         here: dict[str, Any] = {"database": self.database, "clock": self.clock}
-        holds = {s.name: s.store_gb and s.store_gb * 1e9 for s in self.config.scanner}
-        watched = {n: _bound(watch_store, scanner=n, capacity_bytes=most, **here) for n, most in holds.items()}
-        return [Feed(f"endangered {name}", _PLACE_S, run) for name, run in watched.items()]
+        feeds = []
+        for scanner in self.config.scanner:
+            name, most = scanner.name, scanner.store_gb and int(scanner.store_gb * 1e9)
+            shows = [source for n, (of, source) in found.items() if of == name and self.scope_of(n) is Scope.STORE]
+            run = _bound(watch_store, shows, scanner=name, capacity_bytes=most, **here)
+            feeds.append(Feed(f"endangered {name}", _PLACE_S, run))
+        return feeds
 
     def _feeds_of_images(self) -> list[Feed]:
         relay, quiet_s = self.config.relay, self.config.quiet_s

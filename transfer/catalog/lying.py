@@ -5,24 +5,41 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, insert, or_, select, update
 
 from kspace.sources.settings import Scope
 from transfer.catalog import tables
+from transfer.catalog.scanner_tables import raw_store
 from transfer.overwriting import Lain, Ring
 
 _KNOWN_FOR = timedelta(days=60)
 """What went before that tells nothing of the store as it is now."""
 
 
-def ring_of(connection: Connection, scanner: str, *, now: datetime, capacity_bytes: float | None = None) -> Ring:
-    """Return what is known of a scanner's store; what people export to it tells nothing, and is left out."""
-    f = tables.source_file.c
+def note_store(connection: Connection, scanner: str, *, capacity_bytes: int | None, free_bytes: int | None) -> None:
+    """Note what the configuration says that a scanner's store holds, and what its shares say is free there."""
+    told = {"capacity_bytes": capacity_bytes, "free_bytes": free_bytes}
+    known = update(raw_store).where(raw_store.c.scanner == scanner).values(told)
+    if connection.execute(known).rowcount == 0:
+        connection.execute(insert(raw_store).values(scanner=scanner, **told))
+
+
+def ring_of(connection: Connection, scanner: str, *, now: datetime) -> Ring:
+    """Return what is known of a scanner's store; what people export to it tells nothing, and is left out.
+
+    Until enough was dropped there, it is taken to hold what the configuration says; without that, what lies there and
+    what is free beside it.
+    """
+    f, s = tables.source_file.c, raw_store.c
     lately = or_(f.gone_at.is_(None), f.gone_at > now - _KNOWN_FOR)
     query = select(f.mtime_ns, f.first_seen_at, f.size, f.gone_at)
     rows = connection.execute(query.where(f.scanner == scanner, f.scope == Scope.STORE, lately))
     files = [Lain(born_at(mtime_ns, seen_at), size, gone_at) for mtime_ns, seen_at, size, gone_at in rows]
-    return Ring(files, now=now, capacity_bytes=capacity_bytes)
+    noted = connection.execute(select(s.capacity_bytes, s.free_bytes).where(s.scanner == scanner)).first()
+    holds: int | None = noted and noted.capacity_bytes
+    if noted and holds is None and noted.free_bytes is not None:
+        holds = noted.free_bytes + sum(file.size for file in files if file.gone_at is None)
+    return Ring(files, now=now, capacity_bytes=holds)
 
 
 def born_at(mtime_ns: int, first_seen_at: datetime) -> datetime:

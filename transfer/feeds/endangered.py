@@ -1,16 +1,18 @@
 """What only the scanner has and will overwrite soon: read first, and told in good time."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
 from kspace.clock import Clock
+from kspace.errors import SourceError
+from kspace.sources import Source
 from kspace.sources.settings import Scope
 from transfer.catalog import tables
 from transfer.catalog.database import Database
-from transfer.catalog.lying import born_at, ring_of
+from transfer.catalog.lying import born_at, note_store, ring_of
 from transfer.catalog.notices import clear_alert, raise_alert
 from transfer.overwriting import Left, Ring
 from transfer.states import CaptureState
@@ -25,12 +27,20 @@ def is_endangered(left: Left, *, age_s: float) -> bool:
     return left.at_least_s < _TOLD_S and age_s * 2 >= left.at_least_s
 
 
-def watch_store(*, scanner: str, capacity_bytes: float | None, database: Database, clock: Clock) -> None:
-    """Order what waits on a scanner by age, and hold an alert open while something wanted may be overwritten soon."""
+def watch_store(
+    sources: Collection[Source], *, scanner: str, capacity_bytes: int | None, database: Database, clock: Clock
+) -> None:
+    """Order what waits on a scanner by age, and hold an alert open while something wanted may be overwritten soon.
+
+    ``sources`` are those that show the store: what is free there tells how much more it holds, until it was full.
+    """
     now, key = clock.now(), f"overwriting:{scanner}"
+    free_bytes = _free(sources)
+    with database.write() as connection:
+        note_store(connection, scanner, capacity_bytes=capacity_bytes, free_bytes=free_bytes)
     with database.read() as connection:
         waiting = _waiting(connection, scanner)
-        ring = ring_of(connection, scanner, now=now, capacity_bytes=capacity_bytes) if waiting else None
+        ring = ring_of(connection, scanner, now=now) if waiting else None
     said = _said(scanner, ring, waiting, now) if ring else None
     with database.write() as connection:
         _put_in_order(connection, [one for one in waiting if one.may_be_moved and one.due_at <= now])
@@ -38,6 +48,16 @@ def watch_store(*, scanner: str, capacity_bytes: float | None, database: Databas
             raise_alert(connection, key=key, severity=said[0], text=said[1], at=now)
         else:
             clear_alert(connection, key=key, at=now)
+
+
+def _free(sources: Collection[Source]) -> int | None:
+    """Return what is free on all of a scanner's shares together; None where one does not say or does not answer."""
+    try:
+        each = [source.free_bytes() for source in sources]
+    except SourceError:
+        return None
+    known = [free for free in each if free is not None]
+    return sum(known) if known and len(known) == len(each) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ def use(source) -> None:
         with source.open(found.path) as reader:
             assert reader.read(50_000, 100) == b"x" * 100
             assert len(reader.read(0, 200_000)) == 100_000
+    source.free_bytes()
     with pytest.raises(Exception, match="nothing at this place"):
         source.stat("1300.dat")
 

@@ -5,6 +5,7 @@ A new source adds how it is reached to `Park` in conftest.py; without that its t
 
 import gc
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,15 @@ def test_reading_changes_nothing_on_the_share(source, folder):
 
 def test_it_offers_no_way_to_write_or_delete(source):
     names = {n for n in dir(source) if not n.startswith("_")}
-    assert names == {"find", "stat", "open"}
+    assert names == {"find", "stat", "open", "free_bytes"}
+
+
+def test_it_tells_how_much_is_free_where_its_protocol_can(request, source, folder):
+    told, there = source.free_bytes(), shutil.disk_usage(folder).free
+    if request.node.callspec.params["source"] in {"ftp", "vsftpd"}:
+        assert told is None
+    else:
+        assert told == pytest.approx(there, rel=0.1)
 
 
 def test_the_scanner_may_write_rename_and_delete_meanwhile(source, folder):

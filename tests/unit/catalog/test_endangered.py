@@ -1,10 +1,11 @@
 """What waits on a scanner: read by age, its time left in the ledger, and an alert before it is overwritten."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select, update
 
+from kspace.errors import SourceError
 from kspace.records import SourceFile
 from kspace.sources.settings import Scope
 from transfer.catalog import tables
@@ -33,8 +34,8 @@ def list_aged(database, clock):
 
 @pytest.fixture
 def watch(database, clock):
-    def run(capacity_bytes: float | None = None) -> list[tuple[str, str]]:
-        watch_store(scanner="prisma", capacity_bytes=capacity_bytes, database=database, clock=clock)
+    def run(capacity_bytes: int | None = None, shares=()) -> list[tuple[str, str]]:
+        watch_store(shares, scanner="prisma", capacity_bytes=capacity_bytes, database=database, clock=clock)
         with database.read() as connection:
             return [(row["severity"], row["text"]) for row in alerts(connection)]
 
@@ -82,6 +83,47 @@ def test_the_ledger_tells_the_time_left_but_not_of_exports(database, list_aged, 
     assert rows[1]["time_left"].endswith(" h, roughly")
     assert 0 < rows[1]["left_s"] < 86_400
     assert (rows[-1]["time_left"], rows[-1]["left_s"]) == ("unknown", None)
+
+
+class Free:
+    """A share that says how much is free on it."""
+
+    def __init__(self, free_bytes: int | None) -> None:
+        self._free_bytes = free_bytes
+
+    def free_bytes(self) -> int | None:
+        if self._free_bytes == -1:
+            raise SourceError("The share does not answer.")
+        return self._free_bytes
+
+
+def time_left(database, now) -> str:
+    columns = (F.c.scanner, F.c.scope, F.c.gone_at, F.c.mtime_ns, F.c.first_seen_at)
+    with database.read() as connection:
+        rows = [{"is_packed": False, **row} for row in connection.execute(select(*columns)).mappings()]
+        tell_time_left(connection, rows, now=now)
+    return rows[0]["time_left"]
+
+
+@pytest.mark.parametrize(
+    ("holds", "is_known"),
+    [
+        ((57 * GB, [500 * GB]), True),
+        ((None, [10 * GB]), True),
+        ((None, [4 * GB, 6 * GB]), True),
+        ((None, [4 * GB, None]), False),
+        ((None, [-1]), False),
+        ((None, []), False),
+    ],
+)
+def test_the_ledger_counts_on_what_is_said_or_free(database, list_aged, watch, holds, is_known):
+    list_aged(*range(47, 0, -1))
+    (said, free), now = holds, datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert time_left(database, now) == "unknown"
+    watch(said, [Free(one) for one in free])
+    assert time_left(database, now) == ("about 11 h, roughly" if is_known else "unknown")
+    watch(None, [])
+    assert time_left(database, now) == "unknown", "what is not said any more does not count"
 
 
 def test_exports_feed_no_clock(list_aged, watch):

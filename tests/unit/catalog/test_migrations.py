@@ -7,12 +7,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from transfer.catalog.database import CatalogDown
-from transfer.catalog.outbox_tables import outbox
+from transfer.catalog.scanner_tables import raw_store
 
 
 def test_migrations_build_what_the_tables_describe(database):
     with database.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), outbox.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), raw_store.metadata) == []
 
 
 def test_migrating_twice_changes_nothing(database):

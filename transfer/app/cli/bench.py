@@ -20,7 +20,7 @@ def bench(
     """Measure disk, processors and lines, and say what the relay can sustain.
 
     Nothing of it stays: what is written to the spool and to the scratch project is removed again. The scanner's share
-    is left alone unless --share names it.
+    is left alone unless --share names it; then it is read as the relay would read it, within its windows and its limit.
     """
     box = open_box(config)
     with console.status("Measuring…") as shown:

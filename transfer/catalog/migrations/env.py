@@ -2,10 +2,10 @@
 
 from alembic import context
 
-from transfer.catalog.box_tables import reading
+from transfer.catalog.scanner_tables import raw_store
 
 context.configure(
-    connection=context.config.attributes["connection"], target_metadata=reading.metadata, render_as_batch=True
+    connection=context.config.attributes["connection"], target_metadata=raw_store.metadata, render_as_batch=True
 )
 with context.begin_transaction():
     context.run_migrations()
