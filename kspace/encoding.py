@@ -3,7 +3,7 @@
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +14,8 @@ from kspace.container import PackedFile
 from kspace.errors import SourceError
 
 _THREADS = 2
+_AHEAD = _THREADS + 1
+"""Chunks on their way while the next is read: one for each encoder, and one being appended."""
 _SYNC_BYTES = 256 << 20
 """Stored, so much at the most has to be read again after a power cut."""
 
@@ -55,25 +57,29 @@ class Encoding:
         self._of_all: list[Coders] = []
         self._own = _Own(self._of_all)
         self._threads = ThreadPoolExecutor(_THREADS, "encode")
-        self._disk = ThreadPoolExecutor(1, "sync")
-        self._on_its_way: deque[tuple[Future[Encoded], bytearray]] = deque()
+        self._disk = ThreadPoolExecutor(1, "append")
+        self._syncs = ThreadPoolExecutor(1, "sync")
+        self._on_its_way: deque[Future[int]] = deque()
         self._free: list[bytearray] = []
         self._sync: Future[None] | None = None
         self._synced_bytes = packed.stored_bytes
+        self._failed = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        is_kept = error is None or isinstance(error, SourceError)
         try:
-            if error is None or isinstance(error, SourceError):
-                while self._on_its_way:
-                    self._append_next()
-                self._await_sync()
+            while is_kept and self._on_its_way:
+                self._await_next()
+            if is_kept and self._sync is not None:
+                self._sync.result()
+            if is_kept:
                 self._log_tally()
         finally:
-            self._threads.shutdown()
-            self._disk.shutdown()
+            for threads in (self._threads, self._disk, self._syncs):
+                threads.shutdown(cancel_futures=True)
 
     def buffer(self) -> bytearray:
         """Return room for a chunk; it comes back by ``put``."""
@@ -82,27 +88,32 @@ class Encoding:
     def put(self, buffer: bytearray, length: int) -> None:
         """Take the first bytes of a buffer as the next chunk, and wait while too many are on their way."""
         chunk = memoryview(buffer)[:length]
-        self._on_its_way.append((self._threads.submit(self._encode, chunk), buffer))
-        while len(self._on_its_way) > _THREADS or (self._on_its_way and self._on_its_way[0][0].done()):
-            self._append_next()
+        encoded = self._threads.submit(self._encode, chunk)
+        self._on_its_way.append(self._disk.submit(self._append, encoded, buffer))
+        while len(self._on_its_way) > _AHEAD or (self._on_its_way and self._on_its_way[0].done()):
+            self._await_next()
 
     def _encode(self, chunk: memoryview) -> Encoded:
         return encode(chunk, codec=self._codec, coders=self._own.coders)
 
-    def _append_next(self) -> None:
-        encoded, buffer = self._on_its_way.popleft()
+    def _append(self, encoded: Future[Encoded], buffer: bytearray) -> int:
+        """Append in the order of the file, and never behind one that failed; return the bytes that are safe now."""
+        if self._failed:
+            raise CancelledError
+        self._failed = True
         self._packed.append(encoded.result())
         self._free.append(buffer)
         if self._packed.stored_bytes - self._synced_bytes >= self._sync_bytes:
-            self._await_sync()
+            if self._sync is not None:
+                self._sync.result()  # a disk that is slower than the source holds the reading up here
             self._synced_bytes = self._packed.stored_bytes
-            self._sync = self._disk.submit(self._packed.sync)
-        self._progress(self._packed.raw_bytes)
+            self._sync = self._syncs.submit(self._packed.sync)
+        self._failed = False
+        return self._packed.raw_bytes
 
-    def _await_sync(self) -> None:
-        """A disk that is slower than the source holds the reading up here; what it refuses is told here."""
-        if self._sync is not None:
-            self._sync.result()
+    def _await_next(self) -> None:
+        """What the disk or a codec refused is told here."""
+        self._progress(self._on_its_way.popleft().result())
 
     def _log_tally(self) -> None:
         """What of this file was encoded in this life; samples off the lattice say that a codec's assumption ends."""

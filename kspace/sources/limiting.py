@@ -9,12 +9,15 @@ from kspace.records import SourceFile
 from kspace.sources import Reader, Source
 from kspace.sources.yielding import Yielding
 
+_BURST_S = 0.25
+"""A reader that was held up may catch up with so much of its time, or a limit would never be reached."""
+
 
 class Limiter:
     """Lets one reader at a time through, at no more than so many bits a second on average.
 
-    The time a read has used up is paid back after it, so a burst is never longer than one block. With ``yielding`` it
-    gives way to whoever else makes the share slower.
+    The time a read has used up is paid back after it; a burst is never longer than a quarter of a second's bytes and
+    one block. With ``yielding`` it gives way to whoever else makes the share slower.
     """
 
     def __init__(
@@ -39,7 +42,7 @@ class Limiter:
                 if self._yielding is not None and cost_bytes:
                     took_s = self._clock.monotonic() - began
                     per_s = self._yielding.rate(took_s=took_s, length=cost_bytes, limit=per_s, at_s=began)
-                self._free_at = max(self._free_at, began) + cost_bytes / per_s
+                self._free_at = max(self._free_at, began - _BURST_S) + cost_bytes / per_s
 
 
 class LimitedSource:
