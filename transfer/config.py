@@ -177,6 +177,16 @@ class Config(_Model):
         return self
 
     @model_validator(mode="after")
+    def _consents_to_what_it_deletes(self) -> "Config":
+        for scanner in self.scanner:
+            for given in scanner.source:
+                asked = getattr(settings_of(sources, given), "delete", None)
+                sentence = f"{self.relay.name} may delete on {scanner.name}"
+                if asked is not None and asked.consent != sentence:
+                    raise ValueError(f'a source of {scanner.name} has `delete` without consent = "{sentence}"')
+        return self
+
+    @model_validator(mode="after")
     def _host_knows_its_scanners(self) -> "Config":
         if self.host is None:
             return self

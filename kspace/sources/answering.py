@@ -16,17 +16,43 @@ _AT_ONCE = 200
 """So many files of a listing make one call; a slow share still answers, a dead one does not."""
 
 
-class AnsweringSource:
-    """A source of which every call ends within a time, with an answer or as an error.
+class Asking:
+    """Lets every call to one share end within a time, with an answer or as an error.
 
     A read from a dead mount cannot be ended, not even by SIGKILL; its thread is left behind, and until it comes back
-    the source is not asked again. So a dead share costs one thread, and its scanner alone stands still.
+    the share is not asked again. So a dead share costs one thread, and its scanner alone stands still.
     """
+
+    def __init__(self, within_s: float) -> None:
+        self._within_s = within_s
+        self.left: threading.Thread | None = None
+
+    def __call__(self, act: Callable[[], _Answer]) -> _Answer:
+        """Return the answer, or raise what the call raised.
+
+        Raises:
+            SourceError: there is no answer in time.
+        """
+        if self.left is not None and self.left.is_alive():
+            raise SourceError(_SILENT.format("still", self._within_s))
+        call = _Call(act)
+        thread = threading.Thread(target=call.run, name="source", daemon=True)
+        thread.start()
+        thread.join(self._within_s)
+        if thread.is_alive():
+            self.left = thread
+            raise SourceError(_SILENT.format("", self._within_s))
+        if call.error is not None:
+            raise call.error
+        return call.answers[0]
+
+
+class AnsweringSource:
+    """A source of which every call ends within a time."""
 
     def __init__(self, source: Source, *, within_s: float) -> None:
         self._source = source
-        self._within_s = within_s
-        self._left: threading.Thread | None = None
+        self._ask = Asking(within_s)
 
     def find(self) -> Iterator[SourceFile]:
         """List the source, some files at a time."""
@@ -56,7 +82,7 @@ class AnsweringSource:
 
     def _close(self, opened: AbstractContextManager[Reader], error: BaseException | None) -> None:
         """Close it now, or as soon as the call that was left behind comes back."""
-        left = self._left
+        left = self._ask.left
 
         def close() -> None:
             if left is not None:
@@ -67,20 +93,6 @@ class AnsweringSource:
             threading.Thread(target=_quietly, args=(close,), daemon=True).start()
         else:
             self._ask(lambda: _quietly(close))
-
-    def _ask(self, act: Callable[[], _Answer]) -> _Answer:
-        if self._left is not None and self._left.is_alive():
-            raise SourceError(_SILENT.format("still", self._within_s))
-        call = _Call(act)
-        thread = threading.Thread(target=call.run, name="source", daemon=True)
-        thread.start()
-        thread.join(self._within_s)
-        if thread.is_alive():
-            self._left = thread
-            raise SourceError(_SILENT.format("", self._within_s))
-        if call.error is not None:
-            raise call.error
-        return call.answers[0]
 
 
 _SILENT = (

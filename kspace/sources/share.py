@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from kspace.errors import FileUnreadable, FileVanished, SourceError
 from kspace.paths import AbsolutePath
 from kspace.records import SourceFile
@@ -12,10 +14,36 @@ from kspace.sources.names import fits, to_bytes, to_text
 from kspace.sources.settings import SourceSettings
 
 
+class Deleting(BaseModel):
+    """A site's consent that what every archive proved to hold is deleted on a scanner, and within which limits."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    consent: str
+    """Relay and scanner by their names: a table that is copied elsewhere deletes nothing there."""
+    by: str = Field(min_length=3)
+    """Who decided it, for the journal."""
+    path: AbsolutePath | None = None
+    """Where the same share is mounted writable, for this alone; None: it is so at its own path."""
+    hold_s: float = Field(default=14 * 86_400.0, ge=86_400.0)
+    """How long every archive must have held a file before."""
+    files_per_day: int = Field(default=100, ge=1)
+    gb_per_day: float = Field(default=200.0, gt=0)
+
+
 class ShareSettings(SourceSettings):
     """Where the share is mounted."""
 
     path: AbsolutePath
+    delete: Deleting | None = None
+    """None, as by default: nothing is ever deleted there."""
+
+    @property
+    def warning(self) -> str | None:
+        """Tell what was switched on."""
+        return (
+            None if self.delete is None else f"files are deleted there once they are proved; {self.delete.by} said so"
+        )
 
 
 class Share:

@@ -48,7 +48,8 @@ def _shown(document: dict, table: str) -> dict:
 
 
 def _of_kind(tables: list[dict], kind: str) -> dict:
-    return next((table for table in tables if table["kind"] == kind), {})
+    """Return what is shown of a kind: some settings exclude each other, and stand in tables of their own."""
+    return {name: value for table in tables if table["kind"] == kind for name, value in table.items()}
 
 
 def test_the_example_loads_as_it_is():
