@@ -22,7 +22,7 @@ _IDLE_S = 0.2
 _AFTER_ERROR_S = 5.0
 _PROGRESS_S = 1.0
 _WAITS = (
-    "Waits until the calendar opens its destination.",
+    "Waits until the calendar, or whoever paused it, opens its destination.",
     "Waits for room on the relay's disk; what was read is kept.",
 )
 _log = structlog.get_logger()

@@ -27,10 +27,11 @@ from transfer.catalog.copies import Copy
 from transfer.catalog.database import Database
 from transfer.catalog.probes import facts_of
 from transfer.catalog.store import Store
-from transfer.config import Config, settings_of
+from transfer.catalog.throttles import Throttles
+from transfer.config import Config, Scanner, settings_of
 from transfer.destinations.imaging import DicomArchive
 from transfer.destinations.probing import Probed
-from transfer.destinations.reach import Reach, pace_of
+from transfer.destinations.reach import Pace, Reach, Slowed, pace_of
 from transfer.engine import Engine, Feed, Stage, Way
 from transfer.feeds.endangered import watch_store
 from transfer.feeds.exports import look_for_exports
@@ -53,6 +54,7 @@ from transfer.inbox import CatalogInbox
 from transfer.records import RawDelivery
 from transfer.stages.compare import is_copy_listed, is_listed
 from transfer.stages.manners import Manners
+from transfer.steering import Steering
 
 _TELL_S = 1.0
 _PLACE_S = 60.0
@@ -81,6 +83,7 @@ class Box:
             ) from error
         self.database = Database(relay.catalog_url)
         self.database.migrate()
+        self.throttles = Throttles(self.database, clock=self.clock)
         self.pools = pools_of(config)
         self._room = MakingRoom(
             self.pools[0], spool=relay.spool, database=self.database, clock=self.clock, machine=relay.name
@@ -96,7 +99,7 @@ class Box:
         """Return every source by its name (``scanner/1``…), with its scanner's name; each behind its limiter."""
         built: dict[str, tuple[str, Source]] = {}
         for scanner in self.config.scanner:
-            rate = partial(self._rate, scanner.limit_mbit_per_s)
+            rate = partial(self._rate, scanner)
             limiter = Limiter(mbit_per_s=rate, clock=self.clock, yielding=Yielding() if scanner.adaptive else None)
             for number, given in enumerate(scanner.source, start=1):
                 plugin = plugins(sources)[given["kind"]]
@@ -114,9 +117,23 @@ class Box:
     def manners(self) -> dict[str, Manners]:
         """Return by scanner when it may be read."""
         return {
-            s.name: Manners(s, clock=self.clock, signs=signs_of(s, database=self.database, clock=self.clock))
+            s.name: Manners(
+                s,
+                clock=self.clock,
+                signs=signs_of(s, database=self.database, clock=self.clock),
+                paused_by=partial(self._paused_by, f"scanner:{s.name}"),
+            )
             for s in self.config.scanner
         }
+
+    def steering(self) -> Steering:
+        """Return what slows down and pauses what is configured."""
+        reaches = [settings_of(destinations, given) for given in self.config.destination]
+        ceilings: dict[str, float | None] = {
+            f"destination:{r.name}": None if r.calendar else r.limit_mbit_per_s for r in reaches
+        }
+        ceilings |= {f"scanner:{s.name}": s.limit_mbit_per_s for s in self.config.scanner}
+        return Steering(self.database, ceilings=ceilings, clock=self.clock)
 
     def archives(self) -> dict[str, Any]:
         """Return every destination by its name."""
@@ -128,6 +145,8 @@ class Box:
         for name, archive in built.items():
             if isinstance(archive, Probed):
                 archive.believe(partial(facts_of, self.database, name, clock=self.clock))
+            if isinstance(archive, Slowed):
+                archive.obey(partial(self.throttles.limit, f"destination:{name}"))
         return built
 
     def raw_only(self) -> set[str]:
@@ -229,7 +248,8 @@ class Box:
         """Return the worst mode of the pools: all must take what comes."""
         return max((pool.mode() for pool in self.pools), key=lambda mode: mode.grade)
 
-    def _rate(self, mbit_per_s: float) -> float:
+    def _rate(self, scanner: Scanner) -> float:
+        mbit_per_s = min(scanner.limit_mbit_per_s, self.throttles.limit(f"scanner:{scanner.name}"))
         is_slow = self.mode() is not PoolMode.NORMAL
         return mbit_per_s * (self.config.pool.slow_to_percent / 100 if is_slow else 1.0)
 
@@ -241,7 +261,15 @@ class Box:
 
     def _ways(self) -> list[Way]:
         reaches: list[Reach] = [settings_of(destinations, given) for given in self.config.destination]
-        return [Way(reach.name, reach.at_once, pace_of(reach, self.clock).is_open) for reach in reaches]
+        paces = [pace_of(reach, self.clock) for reach in reaches]
+        return [Way(r.name, r.at_once, partial(self._is_open, r.name, p)) for r, p in zip(reaches, paces, strict=True)]
+
+    def _is_open(self, name: str, pace: Pace) -> bool:
+        return self._paused_by(f"destination:{name}") is None and pace.is_open()
+
+    def _paused_by(self, what: str) -> str | None:
+        throttle = self.throttles.of(what)
+        return throttle.actor if throttle.is_paused else None
 
     def _closed(self) -> Collection[str]:
         return () if self._takes_raw() else ("pack", "fetch")

@@ -1,7 +1,8 @@
 """How any destination is reached: proxy, certificates, calendar and limits; the settings that every kind shares."""
 
-from collections.abc import Iterator
-from typing import ClassVar, TypeVar
+from collections.abc import Callable, Iterator
+from math import inf
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 from pydantic import Field, model_validator
 
@@ -37,6 +38,14 @@ def pace_of(reach: Reach, clock: Clock | None = None) -> "Pace":
     return Pace(reach, clock or SystemClock())
 
 
+@runtime_checkable
+class Slowed(Protocol):
+    """A destination that can be slowed down while it runs."""
+
+    def obey(self, ceiling: Callable[[], float]) -> None:
+        """Upload no faster than what ``ceiling`` returns, in Mbit/s; it is asked for each block."""
+
+
 class Pace:
     """The rate of all uploads to one destination together, as its calendar has it at each moment."""
 
@@ -44,7 +53,12 @@ class Pace:
         self._reach = reach
         self._clock = clock
         self._rate = 0.0
+        self._ceiling: Callable[[], float] = lambda: inf
         self._limiter = Limiter(mbit_per_s=self._now, clock=clock)
+
+    def obey(self, ceiling: Callable[[], float]) -> None:
+        """Go no faster than what it returns either, in Mbit/s."""
+        self._ceiling = ceiling
 
     def is_open(self) -> bool:
         """Return whether the calendar lets a delivery begin now."""
@@ -59,7 +73,7 @@ class Pace:
 
     def _now(self) -> float:
         self._rate = self._asked() or self._rate
-        return self._rate or float("inf")
+        return min(self._rate or inf, self._ceiling())
 
     def _asked(self) -> float:
         reach = self._reach

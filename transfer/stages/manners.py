@@ -14,6 +14,7 @@ from transfer.records import Capture, Later, Outcome
 
 _LOOK_AGAIN_S = 900.0
 """A clock may be set and a configuration changed: nothing waits longer without looking again."""
+_PAUSED_S = 10.0
 _ASK_EVERY_S = 5.0
 """Signs of measuring are looked for no oftener, however many chunks a second are read."""
 
@@ -44,8 +45,16 @@ class Sign:
 class Manners:
     """The manners towards one scanner."""
 
-    def __init__(self, settings: MannersSettings, *, clock: Clock, signs: Callable[[], list[Sign]] = list) -> None:
+    def __init__(
+        self,
+        settings: MannersSettings,
+        *,
+        clock: Clock,
+        signs: Callable[[], list[Sign]] = list,
+        paused_by: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._settings = settings
+        self._paused_by = paused_by
         self._clock = clock
         self._signs = signs
         self._last: Sign | None = None
@@ -53,7 +62,12 @@ class Manners:
 
     def waits(self) -> Later | None:
         """Return why no file may be read now, and when to ask again; None: it may."""
-        return self._outside() or self._measuring()
+        return self._paused() or self._outside() or self._measuring()
+
+    def _paused(self) -> Later | None:
+        who = self._paused_by()
+        said = f"Waits: {who} paused the reading of this scanner, until an administrator resumes it on the page."
+        return Later(said, _PAUSED_S) if who else None
 
     def _outside(self) -> Later | None:
         windows, zone, now = self._settings.windows, self._settings.time_zone, self._clock.now()

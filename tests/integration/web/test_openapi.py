@@ -8,7 +8,14 @@ from schemathesis.specs.openapi import checks as described_by
 
 from tests.integration.webworld import Browser, page
 
-PLACES = {"/api/home", "/api/sessions", "/api/sessions/{number}", "/api/captures/{number}", "/api/alerts"}
+PLACES = {
+    "/api/home",
+    "/api/sessions",
+    "/api/sessions/{number}",
+    "/api/captures/{number}",
+    "/api/alerts",
+    "/api/tokens",
+}
 _CHECKS = [
     not_a_server_error,
     described_by.status_code_conformance,

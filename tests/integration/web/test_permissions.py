@@ -57,6 +57,10 @@ MATRIX = {
         }
     ),
     **dict(_twins("/alerts", {"/alerts": _BOSS})),
+    **dict(_twins("/tokens", {"/tokens": _ALL})),
+    ("POST", "/tokens"): _page({"/tokens": (400,) * 5}),
+    ("POST", "/tokens/end"): _page({"/tokens/end": (403, 403, 403, 403, 303)}),
+    ("POST", "/tokens/{number}/end"): _page({"/tokens/77/end": _NOWHERE}),
     ("POST", "/alerts/acknowledge"): _page({"/alerts/acknowledge": (403, 403, 403, 403, 404)}),
     ("GET", "/static"): {"/static/relay.css": (200,) * 6, "/static/../site.py": (404,) * 6},
 }

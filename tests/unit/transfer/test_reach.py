@@ -71,3 +71,14 @@ def test_a_body_that_has_begun_is_finished_when_the_calendar_closes():
 def test_settings_that_cannot_be_meant_are_refused(wrong, said):
     with pytest.raises(ValidationError, match=said):
         Reach(**({"name": "central"} | wrong))
+
+
+def test_a_ceiling_counts_below_the_configured_rate_only():
+    clock, ceiling = FakeClock(), [4.0]
+    pace = Pace(reach(limit_mbit_per_s=8.0), clock)
+    pace.obey(lambda: ceiling[0])
+    list(pace.paced(iter([bytes(100_000)] * 6)))
+    assert clock.slept == pytest.approx(1.0)
+    ceiling[0] = 80.0
+    list(pace.paced(iter([bytes(100_000)] * 6)))
+    assert clock.slept == pytest.approx(1.0 + 0.2 + 0.5)

@@ -12,12 +12,12 @@ from starlette.staticfiles import StaticFiles
 
 from kspace.errors import KspaceError
 from transfer.app.web import shielding
-from transfer.app.web.pages import alerts, capture, entrance, home, session, sessions
+from transfer.app.web.pages import alerts, capture, entrance, home, session, sessions, tokens
 from transfer.app.web.site import Site
 from transfer.app.wiring import Box
 
 _STATIC = Path(__file__).parent / "static"
-_PAGES = (entrance, home, sessions, session, capture, alerts)
+_PAGES = (entrance, home, sessions, session, capture, alerts, tokens)
 _KEPT_S = 3600
 
 

@@ -17,7 +17,7 @@ from transfer.destinations.xnat.client import XnatSettings
 from transfer.destinations.xnat.person import Account, end, sign_in
 
 _LONG, _IDLE = timedelta(hours=10), timedelta(minutes=45)
-_FRESH, _KNOWN = timedelta(minutes=5), timedelta(hours=1)
+FRESH, KNOWN = timedelta(minutes=5), timedelta(hours=1)
 _MOST = 5000
 _ACTOR = 64
 LOCAL_ACTOR = "local admin"
@@ -126,7 +126,7 @@ class Visits:
             if visit is None:
                 raise NotSignedIn("You are not signed in, or your visit has ended. Nothing was changed.")
             visit.used_at = now
-        if visit.token is not None and now - visit.asked_at > _FRESH:
+        if visit.token is not None and now - visit.asked_at > FRESH:
             self._ask_anew(key, visit, now)
         return visit
 
@@ -146,7 +146,7 @@ class Visits:
             self.end(key)
             raise NotSignedIn("The archive takes your sign-in no more. Sign in again; nothing was changed.") from None
         except DestinationError:
-            if now - visit.asked_at < _KNOWN:
+            if now - visit.asked_at < KNOWN:
                 return  # what was true a moment ago is good enough while the archive does not answer
             self.end(key)
             raise NotSignedIn("The archive has not answered for an hour, so nobody knows your rights.") from None

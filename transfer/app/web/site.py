@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from transfer import destinations
 from transfer.app.web.access import NotAllowed, NotSignedIn, Visit, Visits
 from transfer.app.web.signin import Door
+from transfer.app.web.tokens import People, Tokens
 from transfer.app.web.wording import day, number, size, when, word
 from transfer.app.wiring import Box
 from transfer.config import settings_of
@@ -31,6 +32,8 @@ class Site:
         self.settings = settings
         self.clock = box.clock
         self.visits = Visits(xnats, clock=box.clock)
+        people = People(xnats=xnats, admins=settings.admins, has_local=settings.local_admin is not None)
+        self.tokens = Tokens(people, database=box.database, clock=box.clock)
         self.door = Door(settings, xnats, database=box.database, clock=box.clock)
         self._templates = Environment(
             loader=FileSystemLoader(_TEMPLATES),
@@ -84,6 +87,11 @@ def visit_of(request: Request) -> Visit:
         NotSignedIn: nobody that is known.
     """
     site = site_of(request)
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        if request.method != "GET":
+            raise NotAllowed("A token reads and changes nothing. Sign in to change something.")
+        return site.tokens.visit(given.strip())
     key = request.cookies.get(site.cookie)
     if key is None:
         raise NotSignedIn("You are not signed in. Nothing was changed.")

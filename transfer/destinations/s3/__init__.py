@@ -30,6 +30,10 @@ class S3:
         self._client = S3Client(settings)
         self._uploader = Uploader(self._client, settings)
 
+    def obey(self, ceiling: Callable[[], float]) -> None:
+        """Upload no faster than what it returns, in Mbit/s."""
+        self._client.pace.obey(ceiling)
+
     def open_place(self, *, project: str, experiment: str, series_uid: str | None) -> str:  # noqa: ARG002 -- the port's
         """Return ``<prefix><project>/<session>``; nothing has to be made there.
 

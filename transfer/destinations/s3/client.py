@@ -164,7 +164,7 @@ class S3Client:
     def __init__(self, settings: S3Settings) -> None:
         self._settings = settings
         self._keys = _Keys(settings)
-        self._pace = pace_of(settings)
+        self.pace = pace_of(settings)
         self._api = _connect(settings, self._keys)
         self._api.meta.events.register_last("before-parameter-build.s3", _stay)
         for operation in ("PutObject", "UploadPart"):
@@ -238,7 +238,7 @@ class S3Client:
         if isinstance(request.body, bytes):
             whole = memoryview(request.body)
             blocks = (whole[start : start + _BLOCK] for start in range(0, len(whole), _BLOCK))
-            request.body = self._pace.paced(blocks)
+            request.body = self.pace.paced(blocks)
 
     def _refused(self, error: ClientError, operation: str) -> DestinationError:
         status = str(error.response["ResponseMetadata"].get("HTTPStatusCode", ""))

@@ -29,6 +29,10 @@ class Xnat(XnatRaw, XnatSessions):
         """Let it rely on what a probe of its `server` found; ``known`` returns the facts of one, if there was one."""
         self._known = known
 
+    def obey(self, ceiling: Callable[[], float]) -> None:
+        """Upload no faster than what it returns, in Mbit/s."""
+        self._client.pace.obey(ceiling)
+
     def probe(self, *, project: str, tell: Callable[[Answer], None]) -> Profile:
         """Ask how this XNAT behaves (transfer/destinations/xnat/questions.py)."""
         size = self._settings.part_bytes

@@ -102,7 +102,7 @@ class XnatClient:
     def __init__(self, settings: XnatSettings, *, sign_in: httpx.Auth | None = None) -> None:
         self._settings = settings
         self._http = _http(settings, sign_in or _SignIn(settings))
-        self._pace = pace_of(settings)
+        self.pace = pace_of(settings)
 
     def request(  # noqa: PLR0913 -- the parts of a request
         self,
@@ -160,7 +160,7 @@ class XnatClient:
 
         def framed() -> Iterator[bytes]:
             yield before
-            yield from self._pace.paced(body.blocks())
+            yield from self.pace.paced(body.blocks())
             yield after
 
         headers = {

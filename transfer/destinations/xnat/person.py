@@ -49,6 +49,16 @@ def sign_in(settings: XnatSettings, given: Pair, *, is_token: bool) -> Account:
         client.close()
 
 
+def another(settings: XnatSettings, token: Pair) -> Pair:
+    """Return a further alias token of the same person.
+
+    Raises:
+        Unauthorized: XNAT takes this one no more.
+        DestinationError: it cannot be asked.
+    """
+    return _issued(settings, token)
+
+
 def end(settings: XnatSettings, token: Pair) -> None:
     """Let a token end now; where XNAT does not answer it ends by itself, two days after it was issued."""
     client = _client(settings, token)
