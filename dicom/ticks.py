@@ -10,7 +10,8 @@ import numpy as np
 DAY = 24 * 3600 * 400
 """Ticks of a day: the clock starts anew at midnight, so two ticks are compared modulo this."""
 SECOND = 400
-_NEAR = 10 * SECOND
+NEAR = 10 * SECOND
+"""How far apart measurements of two clocks may lie and still rival each other."""
 _TIME = re.compile(r"(?:\d{8})?(\d\d)(\d\d)(\d\d)\.(\d{1,6})(?:[+-]\d{4})?")
 
 
@@ -59,7 +60,7 @@ class Span:
 
     def is_near(self, other: "Span") -> bool:
         """Return whether they have an instant in common, to within whole days and ten seconds: clocks may differ."""
-        wide = Span((self.first - _NEAR) % DAY, (self.last + _NEAR) % DAY)
+        wide = Span((self.first - NEAR) % DAY, (self.last + NEAR) % DAY)
         return other.first in wide or wide.first in other
 
     def __str__(self) -> str:

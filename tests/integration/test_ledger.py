@@ -86,6 +86,17 @@ def test_what_was_moved_names_its_old_copy_and_the_new_place_holds_it(config):
     assert f"old copy at {copy['place']}, no longer watched; its owner may remove it" in shown
 
 
+def test_what_a_person_linked_says_who_and_when(config):
+    (one,) = json.loads(run("session", label_of(config), "-c", config, "--json"))
+    linked = {m["path"]: (m["linked_by"], m["linked_at"]) for m in one["measurements"] if m["linked_by"]}
+    assert set(linked) == {"moved.dat"}
+    by, at = linked["moved.dat"]
+    rows = list(csv.DictReader(io.StringIO(run("session", label_of(config), "-c", config, "--csv"))))
+    (said,) = [row["linked by hand"] for row in rows if row["linked by hand"]]
+    assert said == f"{by} {at[:16].replace('T', ' ')}"
+    assert said in run("session", label_of(config), "-c", config)
+
+
 def test_review_shows_what_waits_for_a_scan_also_where_the_header_cannot_be_read(config):
     told = {one["path"]: one for one in json.loads(run("review", "-c", config, "--json"))}
     assert set(told) == {"imageless.dat", "stranger.dat", "unreadable.dat"}

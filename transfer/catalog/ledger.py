@@ -18,6 +18,7 @@ from transfer.catalog.exported import not_exported
 from transfer.catalog.judging import judge
 from transfer.catalog.latest import counts
 from transfer.catalog.lying import tell_time_left
+from transfer.catalog.matching import BY_HAND
 from transfer.catalog.notices import in_doubt
 from transfer.standing import RawFacts, Standing, badge, standing_of_images, standing_of_raw
 from transfer.states import CaptureState, DeliveryState
@@ -207,6 +208,8 @@ def _raw(
         f.mtime_ns,
         tables.match.c.series_uid,
         tables.match.c.series_uids,
+        case((tables.match.c.certainty == BY_HAND, tables.match.c.actor)).label("linked_by"),
+        case((tables.match.c.certainty == BY_HAND, tables.match.c.at)).label("linked_at"),
         tables.alert.c.text,
     ]
     query: Select[Any] = (

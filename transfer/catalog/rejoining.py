@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 
 from dicom.records import Certainty, Decision
-from dicom.ticks import DAY
+from dicom.ticks import DAY, NEAR
 from kspace.errors import BadInput
 from transfer.catalog import documents, tables
 from transfer.catalog.database import Database
@@ -106,19 +106,18 @@ def _is_news(after: datetime, until: datetime) -> ColumnElement[bool]:
 
 
 def _rivalled(after: datetime) -> Select[tuple[int]]:
-    """Return the measurements of whose visit another, at the same time of day, was captured since or moved on."""
+    """Return the measurements of whose visit another, at about the same time of day, was captured since or moved on."""
     one, other, its = (t.alias() for t in (tables.measurement, tables.measurement, tables.capture))
     is_same_visit = and_(other.c.visit == one.c.visit, other.c.capture_id != one.c.capture_id)
-    overlaps = or_(_begins_within(one.c, other.c), _begins_within(other.c, one.c))
+    is_near = or_(_begins_within(one.c, other.c), _begins_within(other.c, one.c))
     found = select(one.c.id).join(other, is_same_visit).join(its, its.c.id == other.c.capture_id)
-    return found.where(overlaps, its.c.since_at >= after)
+    return found.where(is_near, its.c.since_at >= after)
 
 
 def _begins_within(one: Any, other: Any) -> ColumnElement[bool]:  # noqa: ANN401 -- SQLAlchemy's own
-    """Return whether the other's first readout lies within the one's reach, across midnight where need be."""
-    condition: ColumnElement[bool] = (other.first_tick - one.first_tick + DAY) % DAY <= (
-        one.last_tick - one.first_tick + DAY
-    ) % DAY
+    """Return whether the other's first readout lies in the one's reach or soon after it, as `Span.is_near` says."""
+    length = (one.last_tick - one.first_tick + DAY) % DAY
+    condition: ColumnElement[bool] = (other.first_tick - one.first_tick + DAY) % DAY <= length + NEAR
     return condition
 
 

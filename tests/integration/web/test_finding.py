@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from tests.integration.webworld import AT, Browser, add_session, page
 from transfer.catalog import tables
@@ -30,6 +30,8 @@ def _add_more(box):
             add_session(connection, number, ["LUNG"], state="held" if number == 12 else "retired")
         alike = {"last_arrival_at": AT + timedelta(days=9)}
         connection.execute(update(tables.study).where(tables.study.c.id.in_([20, 21, 22])).values(alike))
+        by_hand = {"certainty": "by hand", "reason": "Linked by hand to series 1.", "actor": "Ada", "at": AT}
+        connection.execute(insert(tables.match).values(capture_id=70, study_id=70, series_uid="1.2.70.1", **by_hand))
 
 
 def _found(browser, query):
@@ -49,6 +51,15 @@ def test_a_filter_finds_what_it_must(query, found, boss):
     assert _found(boss, query) == found
     shown = boss.get(f"/sessions?{query}").text
     assert [number for number in found if f'href="/sessions/{number}"' not in shown] == []
+
+
+def test_a_session_says_who_linked_what_by_hand_and_when(boss):
+    told = {number: boss.get(f"/api/sessions/{number}").json()["measurements"] for number in (69, 70)}
+    assert [(one["linked_by"], one["linked_at"]) for one in told[69]] == [(None, None)]
+    assert [one["linked_by"] for one in told[70]] == ["Ada"]
+    assert told[70][0]["linked_at"].startswith(f"{AT:%Y-%m-%dT%H:%M}")
+    assert "linked by hand by Ada, " in boss.get("/sessions/70").text
+    assert "linked by hand" not in boss.get("/sessions/69").text
 
 
 def test_postgresql_finds_the_same(tmp_path, postgres_url):

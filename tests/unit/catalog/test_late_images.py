@@ -184,8 +184,15 @@ def test_a_scan_that_late_images_put_in_doubt_is_not_moved_and_a_person_is_told(
 
 @pytest.mark.parametrize(
     ("first", "is_rival"),
-    [(RAW.ticks[0] + 40, True), (RAW.ticks[0] - 40, True), (RAW.ticks[-1] + 4, False)],
-    ids=["began during it", "began before it", "began after it"],
+    [
+        (RAW.ticks[0] + 40, True),
+        (RAW.ticks[0] - 40, True),
+        (RAW.ticks[-1] + 3960, True),
+        (RAW.ticks[0] - 4320, True),
+        (RAW.ticks[-1] + 4004, False),
+        (RAW.ticks[0] - 4404, False),
+    ],
+    ids=["during it", "before its end", "soon after it", "ended soon before it", "long after it", "long before it"],
 )
 def test_a_scan_that_a_late_raw_file_puts_in_doubt_is_not_moved_and_a_person_is_told(  # noqa: PLR0917 -- fixtures
     database, clock, list_files, arrive, deliver, first, is_rival

@@ -32,7 +32,9 @@ _COLOURS = {
 }
 _WIDE = 140
 _WIDE_ONLY = {"date", "start", "size", "time left", "needs", "proved by"}
-_WORDS = {"session", "protocol", "needs", "proved by", "why", "raw files"}
+_IF_ANY = {"linked by hand"}
+_WORDS = {"session", "protocol", "needs", "linked by hand", "proved by", "why", "raw files"}
+_OF_RAW = ("raw", "MID", "start", "size", "linked by hand", "time left", "needs", "proved by")
 _PIPE_WIDTH = 1000
 
 
@@ -128,6 +130,7 @@ def _measured(raw: Row) -> dict[str, Any]:
         "start": clock_time(raw["first_tick"]).partition(".")[0] if raw["first_tick"] is not None else "",
         "size": raw["size"],
         "scan": raw["series"],
+        "linked by hand": f"{raw['linked_by']} {raw['linked_at']:%Y-%m-%d %H:%M}" if raw["linked_by"] else "",
         "badge": raw["standing"],
         "time left": raw["time_left"] or "",
         "needs": _needs(raw["needs"]),
@@ -175,12 +178,16 @@ def _without_raw(one: Row) -> Iterable[dict[str, Any]]:
     joined = {uid for raw in one["measurements"] for uid in raw["all_series"]}
     for series in one["series"]:
         if series["series_uid"] not in joined:
-            empty = dict.fromkeys(("raw", "MID", "start", "size", "time left", "needs", "proved by"), "")
             count = series["instances"]
             is_there = series["series_uid"] not in one["not_exported"]
             said = f"{count} image{'' if count == 1 else 's'}, {'no raw file joined' if is_there else 'not exported'}"
             name = printable(series["protocol"] or series["description"] or "")
-            yield {**empty, "protocol": name, "scan": series["number"], "badge": one["images"], "why": said}
+            yield dict.fromkeys(_OF_RAW, "") | {
+                "protocol": name,
+                "scan": series["number"],
+                "badge": one["images"],
+                "why": said,
+            }
 
 
 def _counted(counts: Mapping[str, int]) -> str:
@@ -197,7 +204,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
         return
     # In a file or a pipe no line is folded.
     out = console if console.is_terminal else Console(width=_PIPE_WIDTH)
-    columns = [name for name in rows[0] if out.width >= _WIDE or name not in _WIDE_ONLY]
+    empty = {name for name in _IF_ANY if not any(row.get(name) for row in rows)}
+    columns = [name for name in rows[0] if name not in empty and (out.width >= _WIDE or name not in _WIDE_ONLY)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
         table.add_column(name, no_wrap=name not in _WORDS, overflow="fold")

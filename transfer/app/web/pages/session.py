@@ -14,7 +14,8 @@ from transfer.catalog import browsing, glance, ledger
 
 router = APIRouter()
 Number = Annotated[int, Path(ge=1, le=999_999_999)]
-_SAID = ("id", "state", "standing", "mid", "protocol", "series", "size", "stored_bytes", "scanner", "first_seen_at")
+_SAID = ("id", "state", "standing", "mid", "protocol", "series", "linked_by", "linked_at", "size", "stored_bytes")
+_SEEN = ("scanner", "first_seen_at")
 
 
 @router.get("/sessions/{number}", include_in_schema=False)
@@ -54,7 +55,7 @@ def tell(site: Site, visit: Visit, number: int) -> dict[str, Any]:
 
 def _measured(one: glance.Row, visit: Visit) -> dict[str, Any]:
     sent = [d for d in one["deliveries"] if visit.is_admin or d["destination"] == visit.sight.destination]
-    return {name: one[name] for name in _SAID} | {
+    return {name: one[name] for name in (*_SAID, *_SEEN)} | {
         "archives": [{k: d[k] for k in ("destination", "state", "verified_at")} for d in sent],
         "why": (one["doubt"] or one["reason"]) if visit.is_admin else None,
     }
