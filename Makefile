@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml README.md LICENSE $(shell find kspace dicom hardware transfer -type f ! -name '*.pyc')
 PEER_PACKAGES := borgbackup curl openssh-client openssl restic rsync smbclient zstd
 TEST_PACKAGES := prometheus samba samba-vfs-modules smbclient openssh-server openssh-client vsftpd e2fsprogs nut-client nut-server git dcmtk orthanc postgresql-15 nginx-light tinyproxy openssl zstd
-TEST_PACKAGES += chromium chrony iproute2 iputils-arping nftables procps systemd
+TEST_PACKAGES += chromium chrony iproute2 iputils-arping nftables procps systemd unattended-upgrades
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore

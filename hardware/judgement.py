@@ -77,9 +77,13 @@ def bytes_over(space: Space, limits: PoolSettings) -> int:
 
 def bytes_until_protect(space: Space, limits: PoolSettings) -> int:
     """Return how many bytes more a pool takes until it must protect itself; below 0 where it is past that."""
+    return most_bytes(space, limits) - space.used_bytes
+
+
+def most_bytes(space: Space, limits: PoolSettings) -> int:
+    """Return how many bytes a pool takes from empty until it must protect itself."""
     room = space.used_bytes + space.free_bytes
-    by_percent = room * limits.protect_above_percent / 100 - space.used_bytes
-    return int(min(by_percent, space.free_bytes - limits.protect_under_bytes))
+    return int(min(room * limits.protect_above_percent / 100, room - limits.protect_under_bytes))
 
 
 def _severity(value: float, limit: Limit, was: Severity | None) -> Severity | None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import structlog
 
-from hardware.judgement import PoolSettings, bytes_over, bytes_until_protect, mode_of
+from hardware.judgement import PoolSettings, bytes_over, bytes_until_protect, mode_of, most_bytes
 from hardware.records import Limit, PoolMode, Reading, Space
 from kspace.clock import Clock, SystemClock
-from kspace.errors import SpoolError
+from kspace.errors import Retry, SpoolError
 
 _GB = 1_000_000_000
 _FRESH_S = 1.0
@@ -22,6 +22,14 @@ _WANTED_S = 60.0
 """A file that waits for room asks oftener than this."""
 _PROBE = b"\0" * 4096
 _log = structlog.get_logger()
+
+
+class NeverFits(SpoolError):
+    """A file is larger than the pool, however empty that is: a person must find another way for it."""
+
+    code = "never_fits"
+    pauses = False
+    retry = Retry.PERSON
 
 
 class Pool:
@@ -89,9 +97,14 @@ class Pool:
         """Keep room while a file grows to at most ``size`` bytes; False: with it the pool would have to protect itself.
 
         What lies in ``target`` already is not asked for again, and what others were given room for counts as there.
+
+        Raises:
+            NeverFits: not even the empty pool has the room.
         """
         with self._lock:
             self._look(self._clock.monotonic())
+            if self._space is not None and size > (most := most_bytes(self._space, self.settings)):
+                raise NeverFits(_never_fits(size, most))
             asked = {**self._coming, target: size}
             coming = sum(max(0, most - _length(path)) for path, most in asked.items())
             fits = self._space is not None and coming <= bytes_until_protect(self._space, self.settings)
@@ -225,6 +238,14 @@ def write_probe(folder: Path) -> None:
             os.fsync(probe.fileno())
     finally:
         path.unlink(missing_ok=True)
+
+
+def _never_fits(size: int, most: int) -> str:
+    return (
+        f"Its {amount(size)} never fit: the pool takes {amount(max(0, most))} from empty until it protects itself. "
+        "Nothing of it was read; it is left where it is, and other files go on. Save it elsewhere if it is wanted, or "
+        "enlarge the pool (`kspace size`) and let it go on with `kspace retry`."
+    )
 
 
 def _length(path: Path) -> int:

@@ -25,7 +25,11 @@ class Site:
 
     scanners: int = 1
     gb_per_day: float
-    """Of each scanner, as its files are."""
+    """Of each scanner, as its files are; the mean where they differ."""
+    busiest_gb_per_day: float | None = None
+    """Of the busiest scanner, where they differ."""
+    images_gb_per_day: float = 0.0
+    """Of all scanners together; images are kept as they are."""
     hours: float = 12.0
     """In which that is measured each day."""
     uplink_mbit_per_s: float
@@ -38,7 +42,7 @@ class Site:
     @property
     def stored_gb_per_day(self) -> float:
         """Return what comes into the pool each day."""
-        return self.scanners * self.gb_per_day * self.share
+        return self.scanners * self.gb_per_day * self.share + self.images_gb_per_day
 
     @property
     def coming_gb_per_hour(self) -> float:
@@ -53,10 +57,10 @@ class Site:
     @property
     def used(self) -> Mapping[str, float]:
         """Return which part of each stretch's day is used; what is above 1 never keeps up."""
-        raw = self.gb_per_day * 8000 / 86_400
+        raw, most = (gb * 8000 / 86_400 for gb in (self.gb_per_day, self.busiest_gb_per_day or self.gb_per_day))
         return {
             "the line to the archive": self.stored_gb_per_day / DAY_H / self.going_gb_per_hour,
-            "the limit of a scanner": raw / self.limit_mbit_per_s,
+            "the limit of a scanner": most / self.limit_mbit_per_s,
             "packing": self.scanners * raw / 8 / self.packs_mb_per_s,
         }
 

@@ -42,7 +42,11 @@ def host_files(settings: HostSettings, facts: Facts) -> dict[str, str]:
         account=settings.account,
         folder=facts.folder,
         config=settings.config,
+        config_folders=" ".join(sorted({"/etc/kspace", str(settings.config.parent)})),
+        program=settings.program,
+        venv=settings.program.parent.parent,
         packages=_PACKAGES[settings.pool] + (" cifs-utils" if any(s.kind == "cifs" for s in settings.share) else ""),
+        secrets=_secrets(settings),
     )
     return dict(sorted(made.items()))
 
@@ -57,17 +61,51 @@ _PACKAGES = {
 }
 
 _INSTALL = """\
-# How these files get into their places. As root, in this folder, from a console: the network changes on the way.
-apt-get install --yes chrony iproute2 iputils-arping nftables openssh-server unattended-upgrades {packages}
+# How a fresh Debian 12 becomes the box: paste line by line, as root, at the console (the network changes on the way),
+# in this folder. Everything up to the last line can be done twice.
+
+# 1. Where the checkout of the program is, and the configuration that these files were made from. Enter yours.
+umask 022
+source=/usr/local/src/kspace-relay
+settings=/usr/local/src/relay.toml
+
+# 2. What the system needs, while it still has its old network.
+apt-get update
+apt-get install --yes chrony iproute2 iputils-arping nftables openssh-server python3-venv unattended-upgrades
+apt-get install --yes {packages}
+
+# 3. The account and its folders.
 adduser --system --group --home {folder} {account}
-install -d -o root -g {account} -m 750 /etc/kspace
-# The pool first: read POOL.sh, complete it, run it. Then the configuration: {config}.
-cp -r --no-preserve=mode,ownership etc usr /
+install -d -o {account} -g {account} -m 700 {folder}
+install -d -o root -g {account} -m 750 {config_folders}
+
+# 4. The program, exactly as its lock says.
+python3 -m venv {venv}
+{venv}/bin/pip install --no-deps --require-hashes -r "$source/requirements.lock"
+{venv}/bin/pip install --no-deps --no-build-isolation "$source"
+ln -sf {program} /usr/local/bin/kspace
+
+# 5. The pool: read POOL.sh, complete it, run it, see that {folder} is on it. It is run once.
+# 6. The configuration, and the passwords that it names: each into a file of its own, as here. It must load.
+install -o root -g {account} -m 640 "$settings" {config}
+{secrets}kspace host files -c {config}
+
+# 7. These files into their places.
+cp -r --no-preserve=mode,ownership --remove-destination etc usr /
 chmod 755 /{programs}*
+nft -c -f /etc/nftables.conf
+update-initramfs -u
 systemctl disable --now networking ifupdown-pre systemd-timesyncd avahi-daemon 2>/dev/null || true
-sysctl --system && systemctl daemon-reload
-systemctl enable systemd-networkd systemd-networkd-wait-online nftables chrony unattended-upgrades
+systemctl enable systemd-networkd systemd-networkd-wait-online nftables chrony ssh unattended-upgrades
 systemctl enable {services}
-nft -c -f /etc/nftables.conf && systemctl reboot
-# And then: kspace host accept -c {config}
+
+# 8. From here on the box is as configured. After it: kspace host accept -c {config}
+systemctl reboot
 """
+
+
+def _secrets(settings: HostSettings) -> str:
+    """Return what makes the files of root's own secrets; the relay's are named by the configuration."""
+    files = sorted({str(share.credentials) for share in settings.share if share.credentials})
+    made = "[ -e {0} ] || install -m 600 /dev/null {0}  # then write username= and password= into it\n"
+    return "".join(made.format(file) for file in files)

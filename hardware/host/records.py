@@ -28,3 +28,5 @@ class Facts:
     """TCP ports of archives, proxies and the catalog."""
     calls: tuple[str, ...] = ()
     """``address:port``, or ``udp address:port``, of sources, mail, logs, and consoles."""
+    hosts: tuple[str, ...] = ()
+    """All that is called, by name or address."""

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from hardware.host.cards import Admin, Hospital, HostModel, Network, PlainPath, Port, Tap
 
@@ -31,11 +31,18 @@ class Mounted(HostModel):
         return f"{self.server}:{self.port or (445 if self.kind == 'cifs' else 2049)}"
 
 
+def _in_its_folder(program: Path) -> Path:
+    if program.parts[-2:] != ("bin", "kspace"):
+        raise ValueError('this must end in "/bin/kspace": the program is installed into the folder above')
+    return program
+
+
 class HostSettings(HostModel):
     """Everything the host files need besides the rest of the configuration."""
 
     account: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "kspace"
-    program: PlainPath = Path("/opt/kspace/bin/kspace")
+    program: Annotated[PlainPath, AfterValidator(_in_its_folder)] = Path("/opt/kspace/bin/kspace")
+    """It is installed into the folder above ``bin``."""
     config: PlainPath = Path("/etc/kspace/relay.toml")
     page_port: Port = 8443
     pool: Literal["mdadm", "zfs"] = "mdadm"
@@ -74,6 +81,10 @@ class HostSettings(HostModel):
         for share in self.share:
             if share.server.is_loopback and share.called not in places:
                 raise ValueError(f"no tap carries {share.called}, where the share of {share.scanner} is")
-        if self.hospital.gateway not in self.hospital.address.network:
+        hospital = self.hospital
+        if hospital.gateway not in hospital.address.network:
             raise ValueError("the gateway is not in the hospital's network")
+        for server in (*hospital.name_servers, *hospital.time_servers):
+            if server.is_loopback or (self.admin and server in self.admin.address.network):
+                raise ValueError(f"the firewall lets nothing out to {server}; name a server in the hospital's network")
         return self

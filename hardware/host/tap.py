@@ -9,10 +9,12 @@ def namespace(tap: Tap) -> str:
 
 
 def switch(tap: Tap, *, rules: str) -> str:
-    """Return the program that brings a tap ``up`` and ``down``; ``rules`` is where its firewall lies.
+    """Return the program that brings a tap ``up`` and ``down``, and watches it; ``rules`` is where its firewall lies.
 
     Rules and kernel settings are in force before the card is switched on, and the address is taken only where a probe
-    (RFC 5227) saw nobody with it: a probe into a dead cable proves nothing, so there must be a carrier.
+    (RFC 5227) saw nobody with it: a probe into a dead cable proves nothing, so there must be a carrier. With every
+    change of the carrier the proof is over (RFC 5227, section 2.1: a probe at each link-up): the address is given back,
+    and taken again by the same way.
     """
     return _SWITCH.format(
         scanner=tap.scanner,
@@ -42,16 +44,18 @@ _KERNEL = {
 
 _SWITCH = """\
 #!/bin/sh
-# The tap at {scanner}: "up" or "down". Nothing passes between its network and the others: its card is in a namespace
-# of its own, without a route, a name server, DHCP, IPv6 or a listening port.
+# The tap at {scanner}: "up", "watch" or "down". Nothing passes between its network and the others: its card is in a
+# namespace of its own, without a route, a name server, DHCP, IPv6 or a listening port.
 set -eu
 namespace={namespace}
 card={card}
+probed="/run/$namespace.probed"
 
 inside() {{ ip netns exec "$namespace" "$@"; }}
 
 down() {{
 	ip netns delete "$namespace" 2>/dev/null || true
+	rm -f "$probed"
 }}
 
 refuse() {{
@@ -69,19 +73,40 @@ up() {{
 		{kernel}
 	inside nft -f {rules}
 	inside ip link set "$card" arp on up
+	take
+}}
+
+# How often the carrier came or went so far.
+changes() {{
+	inside cat "/sys/class/net/$card/carrier_changes"
+}}
+
+take() {{
 	tries=0
 	until [ "$(inside cat "/sys/class/net/$card/carrier" 2>/dev/null)" = 1 ]; do
 		tries=$((tries + 1))
 		[ "$tries" -lt 8 ] || refuse "$card has no carrier; see the cable and the scanner."
 		sleep 1
 	done
+	changes > "$probed"
 	inside arping -q -D -c 3 -w 4 -I "$card" {ip} || refuse "somebody has {ip} already; take another address."
 	inside ip address add {address} dev "$card"
 }}
 
+# A cable that was out, or a switch that was off, may be on another network now: then the address is probed again.
+watch() {{
+	while sleep 1; do
+		now=$(changes)
+		[ "$now" != "$(cat "$probed")" ] || continue
+		inside ip address flush dev "$card"
+		take
+	done
+}}
+
 case "${{1-}}" in
 	up) up ;;
+	watch) watch ;;
 	down) down ;;
-	*) echo "up or down?" >&2; exit 2 ;;
+	*) echo "up, watch or down?" >&2; exit 2 ;;
 esac
 """

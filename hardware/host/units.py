@@ -207,11 +207,11 @@ After=systemd-networkd.service nftables.service
 StartLimitIntervalSec=0
 
 [Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart={switch} up
-ExecStop={switch} down
-Restart=on-failure
+Type=exec
+ExecStartPre={switch} up
+ExecStart={switch} watch
+ExecStopPost={switch} down
+Restart=always
 RestartSec=60
 
 [Install]

@@ -12,6 +12,7 @@ from hardware.host.drill import write_until_cut
 from kspace.errors import BadInput, ConfigError, NotFound
 from tests.integration.relay import Relay, free_port
 from transfer.app.cli import app
+from transfer.app.hosting import warnings_of
 from transfer.config import load_config
 from transfer.sandbox import Sandbox, SandboxSettings
 
@@ -31,10 +32,28 @@ def test_the_files_are_written_once_and_nothing_else_is(tmp_path):
     assert written.exit_code == 0, written.output
     files = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
     assert {"INSTALL.txt", "NETWORK.txt", "POOL.sh", "etc/nftables.conf"} <= files
-    assert len(host("files", "-c", str(EXAMPLE)).output.splitlines()) == len(files)
+    assert len(host("files", "-c", str(EXAMPLE)).stdout.splitlines()) == len(files)
     assert os.access(out / "usr/local/lib/kspace/tap-prisma-1", os.X_OK)
     assert not os.access(out / "POOL.sh", os.X_OK)
     assert isinstance(host("files", "-c", str(EXAMPLE), "-o", str(out)).exception, BadInput)
+
+
+def test_what_would_lock_out_or_never_be_found_is_told(tmp_path):
+    said = CliRunner().invoke(app, ["host", "files", "-c", str(EXAMPLE)]).stderr
+    assert "warn  lan0, adm0, tap0 without mac" in said
+    assert "smtp.hospital.example, xnat.example and the servers of the system's updates are called by name" in said
+    right = (
+        EXAMPLE.read_text()
+        .replace("  #mac =", "  mac =")
+        .replace("  #name_servers = []", '  name_servers = ["10.1.2.1"]')
+    )
+    (tmp_path / "relay.toml").write_text(right)
+    assert CliRunner().invoke(app, ["host", "files", "-c", str(tmp_path / "relay.toml")]).stderr == ""
+    config = load_config(tmp_path / "relay.toml")
+    assert warnings_of(config) == []
+    assert config.host is not None
+    alone = config.model_copy(update={"host": config.host.model_copy(update={"admin": None})})
+    assert ["SSH" in said for said in warnings_of(alone)] == [True]
 
 
 def test_one_file_is_shown():
@@ -72,6 +91,7 @@ def test_a_box_is_accepted_or_told_why_not(tmp_path):
     assert ended.exit_code == (0 if all(f["is_right"] for f in found.values()) else 1)
     assert "written and synced" in found["speed of the pool"]["said"]
     assert {"encryption of the spool", "spool", "destination central"} <= set(found)
+    assert "host" not in found, "there is no [host] to warn of"
     assert {"disks", "clock"} & set(found)
 
 

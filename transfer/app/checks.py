@@ -21,6 +21,7 @@ from hardware.host.encryption import is_encrypted
 from kspace import sources
 from kspace.errors import BadInput, KspaceError
 from kspace.sources.settings import Scope
+from transfer.app.hosting import warnings_of
 from transfer.app.probing import scratch_projects, standing
 from transfer.app.wiring import Box
 from transfer.catalog.outbox import standing as waiting
@@ -54,6 +55,7 @@ def run_checks(box: Box, *, destination: str | None = None) -> Iterator[Finding]
     for listener in box.config.dicom:
         yield from _listener(listener)
     yield from _sinks(box)
+    yield from (Finding("host", is_right=True, said=said, warns=True) for said in warnings_of(box.config))
     yield from _wishes(box)
 
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from hardware import sinks
 from hardware.host import host_files
+from hardware.host.advice import warnings
 from hardware.host.records import Door, Facts
 from hardware.host.settings import HostSettings
 from hardware.sinks.mail import MailSettings
@@ -25,6 +26,11 @@ def files_of(config: Config) -> dict[str, str]:
         ConfigError: there is no table [host], or the firewall cannot admit exactly what is configured.
     """
     return host_files(settings_of_host(config), _facts(config))
+
+
+def warnings_of(config: Config) -> list[str]:
+    """Return what a person should know before the files go into their places; nothing where there is no [host]."""
+    return [] if config.host is None else list(warnings(config.host, _facts(config)))
 
 
 def settings_of_host(config: Config) -> HostSettings:
@@ -47,7 +53,8 @@ def _facts(config: Config) -> Facts:
         doors=tuple(Door(title=d.ae_title, host=d.host, port=d.port, allowed=d.allowed_ip) for d in config.dicom),
         metrics=config.relay.metrics,
         out_ports=tuple(sorted(set(_ports(config)))),
-        calls=tuple(sorted(consoles | shares | set(_told(config)))),
+        calls=(calls := tuple(sorted(consoles | shares | set(_told(config))))),
+        hosts=(*(place.rpartition(":")[0].removeprefix("udp ") for place in calls), *_called(config)),
     )
 
 
@@ -69,11 +76,23 @@ def _told(config: Config) -> Iterator[str]:
 
 
 def _ports(config: Config) -> Iterator[int]:
-    addresses = [config.relay.catalog, *(a for given in (*config.destination, *config.sink) for a in _addresses(given))]
-    for address in addresses:
-        parts = urlsplit(address or "")
+    for address in _urls(config):
+        parts = urlsplit(address)
         if parts.hostname and (port := parts.port or _PORTS.get(parts.scheme)):
             yield port
+
+
+def _called(config: Config) -> Iterator[str]:
+    """Yield the hosts of archives, proxies and the catalog; what is behind a proxy the proxy finds."""
+    urls = [config.relay.catalog or ""]
+    urls += [next(_addresses(given), "") for given in (*config.destination, *config.sink)]
+    yield from (host for url in urls if (host := urlsplit(url).hostname))
+
+
+def _urls(config: Config) -> Iterator[str]:
+    yield config.relay.catalog or ""
+    for given in (*config.destination, *config.sink):
+        yield from _addresses(given)
 
 
 def _addresses(given: dict[str, Any]) -> Iterator[str]:

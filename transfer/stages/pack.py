@@ -35,7 +35,7 @@ def pack(  # noqa: PLR0911, PLR0913 -- one for each way it ends; the ports
 
     Raises:
         SourceError: the share does not answer, or the file vanished or shrank.
-        SpoolError: the disk refuses.
+        SpoolError: the disk refuses, or the file is larger than it ever takes.
     """
     target = spool / capture.spooled
     try:

@@ -35,10 +35,10 @@ def built(requires, tmp_path_factory):
     for program in ("ip", "nft", "arping", "smbd", "systemd-socket-activate"):
         requires(program)
     folder = tmp_path_factory.mktemp("hospital")
-    with hospital(folder, requires, "abcd") as made:
+    with hospital(folder, requires, "abcde") as made:
         run("ip", "-n", made.name("c"), "address", "add", f"{TAP}/24", "dev", "wire")
         run("ip", "-n", made.name("d"), "link", "set", "wire", "down")
-        coming = {which: made.tap(which, "up") for which in "abcd"}
+        coming = {which: made.tap(which, "up") for which in "abcde"}
         said = {which: (process.communicate(timeout=60)[1], process.returncode) for which, process in coming.items()}
         (folder / "said.json").write_text(json.dumps(said))
         yield made
@@ -151,3 +151,23 @@ def test_a_dead_cable_proves_no_address_free(built, said):
 def test_a_tap_that_is_up_comes_up_again(built, said):
     assert built.tap("a", "up").wait(60) == 0
     assert TAP in run(*built.inside("tap a"), "ip", "address")
+
+
+def test_a_cable_that_was_out_is_probed_again_and_a_stranger_there_keeps_the_tap_down(built, said):
+    """The address is given back with the carrier, taken again after a probe, and never beside somebody who has it."""
+    scanner, tap, watching = built.name("e"), built.inside("tap e"), built.tap("e", "watch")
+
+    def has_address() -> bool:
+        return TAP in run(*tap, "ip", "address")
+
+    assert has_address()
+    run("ip", "-n", scanner, "link", "set", "wire", "down")
+    wait_until(lambda: not has_address(), within_s=10)
+    run("ip", "-n", scanner, "link", "set", "wire", "up")
+    wait_until(has_address, within_s=15)
+    run("ip", "-n", scanner, "address", "add", f"{TAP}/24", "dev", "wire")
+    run("ip", "-n", scanner, "link", "set", "wire", "down")
+    run("ip", "-n", scanner, "link", "set", "wire", "up")
+    assert f"somebody has {TAP} already" in watching.communicate(timeout=60)[1]
+    assert watching.returncode == 1
+    assert built.name("tap e") not in run("ip", "netns")

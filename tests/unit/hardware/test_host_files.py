@@ -259,6 +259,9 @@ def test_a_tap_never_takes_the_scanner_s_own_addresses(taken):
         ({"admin": _ADMIN | {"address": "10.1.2.200/24"}}, "overlap"),
         ({"hospital": _HOSPITAL | {"gateway": "10.1.3.1"}}, "gateway"),
         ({"program": "/opt/a b/kspace"}, "letters, digits"),
+        ({"program": "/usr/local/kspace"}, "must end in"),
+        ({"hospital": _HOSPITAL | {"name_servers": ["127.0.0.53"]}}, "lets nothing out to 127"),
+        ({"hospital": _HOSPITAL | {"time_servers": ["10.9.0.1"]}}, "lets nothing out to 10.9.0.1"),
         ({"share": [_SHARES[0] | {"name": 'raw"; reboot'}, _SHARES[1]]}, "string_pattern_mismatch|String should match"),
     ],
 )

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from hardware.judgement import PoolSettings, judge
-from hardware.pools import Pool, PoolReader, WriteReader, read_space
+from hardware.pools import NeverFits, Pool, PoolReader, WriteReader, read_space
 from hardware.records import PoolMode, Severity, Space
 from kspace.errors import Retry, SpoolError
 
@@ -194,3 +194,17 @@ def test_room_is_kept_down_to_where_the_pool_protects_itself_and_for_one_file_on
     disk.is_lost = True
     with pool.room_for(second, 1) as fits:
         assert not fits
+
+
+def test_a_file_larger_than_the_empty_pool_is_for_a_person_and_asks_for_no_room(pool, disk, tmp_path):
+    disk.used_percent = 90
+    with (
+        pytest.raises(NeverFits, match=r"Its 93\.0 GB never fit: the pool takes 92\.0 GB"),
+        pool.room_for(tmp_path / "1.packed", 93_000_000_000),
+    ):
+        pass
+    assert NeverFits.retry is Retry.PERSON
+    disk.used_percent = 50
+    assert pool.bytes_over() == 0, "nothing is freed in vain for it"
+    with pool.room_for(tmp_path / "1.packed", 92_000_000_000) as fits:
+        assert not fits, "it may once the pool is empty"

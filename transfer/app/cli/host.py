@@ -12,7 +12,7 @@ from transfer.app.accepting import accept_machine, accept_pool, after_power_cut,
 from transfer.app.checks import run_checks
 from transfer.app.cli.check import tell_findings
 from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, open_box
-from transfer.app.hosting import files_of
+from transfer.app.hosting import files_of, warnings_of
 from transfer.config import load_config
 
 host = typer.Typer(help="Make the files of the box's own system, and test the box.", no_args_is_help=True)
@@ -28,7 +28,10 @@ def files(
     Units, firewall, networks, taps, mounts, clock, journal, updates and the commands for the pool, all made from the
     configuration. Nothing of this system is changed: INSTALL.txt among them says how they get into their places.
     """
-    made = files_of(load_config(config))
+    loaded = load_config(config)
+    made = files_of(loaded)
+    for warning in warnings_of(loaded):
+        typer.echo(f"warn  {warning}", err=True)
     if output is None:
         for path, text in made.items():
             typer.echo(f"{path}  ({len(text.splitlines())} lines)")
