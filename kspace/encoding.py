@@ -14,8 +14,6 @@ from kspace.container import PackedFile
 from kspace.errors import SourceError
 
 _THREADS = 2
-_AHEAD = _THREADS + 1
-"""Chunks on their way while the next is read: one for each encoder, and one being appended."""
 _SYNC_BYTES = 256 << 20
 """Stored, so much at the most has to be read again after a power cut."""
 
@@ -90,7 +88,7 @@ class Encoding:
         chunk = memoryview(buffer)[:length]
         encoded = self._threads.submit(self._encode, chunk)
         self._on_its_way.append(self._disk.submit(self._append, encoded, buffer))
-        while len(self._on_its_way) > _AHEAD or (self._on_its_way and self._on_its_way[0].done()):
+        while len(self._on_its_way) > _THREADS or (self._on_its_way and self._on_its_way[0].done()):
             self._await_next()
 
     def _encode(self, chunk: memoryview) -> Encoded:

@@ -14,8 +14,8 @@ from kspace.pack import pack
 from kspace.records import Chunk
 
 CHUNK = 16_384
-AHEAD = 5
-"""Two chunks being encoded, one being appended, one that waits to be put, one that is being read."""
+AHEAD = 4
+"""Two chunks on their way, one that waits to be put, one that is being read."""
 
 
 class Liar:
