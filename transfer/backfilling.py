@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from kspace.clock import Clock
 from kspace.errors import NotFound
@@ -13,8 +14,9 @@ from transfer.catalog.database import Database
 from transfer.catalog.dependencies import needed_by
 from transfer.catalog.inventory import look_again
 from transfer.catalog.latest import is_image
-from transfer.selection import Rule, choose_capture
+from transfer.selection import choose_capture
 from transfer.states import CaptureState
+from transfer.wishes import Rule
 
 _AT_ONCE = 200
 """Files in one transaction: others write meanwhile."""
@@ -42,19 +44,21 @@ def backfill(  # noqa: PLR0913 -- the facts of the act
     actor: str,
     clock: Clock,
     is_dry: bool = False,
+    only: Select[Any] | None = None,
 ) -> list[Wanted]:
     """Let skipped files be looked at again that were first seen since then and that a rule wants now; return those.
 
-    With ``project`` the rules of that one count alone. Files that are gone are returned too, and stay as they are. What
-    the wanted ones need for their reconstruction follows by itself once they are looked at.
+    With ``project`` the rules of that one count alone, with ``only`` the captures that it selects. Files that are gone
+    are returned too, and stay as they are. What the wanted ones need for their reconstruction follows by itself once
+    they are looked at.
 
     Raises:
         NotFound: no rule is of this project.
     """
     asked = [rule for rule in rules if project in {None, rule.project}]
     if project is not None and not asked:
-        raise NotFound(f"No rule is of project {project}; add a [[rule]] for it. Nothing was changed.")
-    found = _wanted(database, asked, since)
+        raise NotFound(f"No rule is of project {project}; give it some with `kspace rules`. Nothing was changed.")
+    found = _wanted(database, asked, since, only)
     if is_dry:
         return found
     there = [one for one in found if not one.is_gone]
@@ -64,7 +68,7 @@ def backfill(  # noqa: PLR0913 -- the facts of the act
     return [one for one in found if one.is_gone or one.capture_id in moved]
 
 
-def _wanted(database: Database, rules: Sequence[Rule], since: datetime) -> list[Wanted]:
+def _wanted(database: Database, rules: Sequence[Rule], since: datetime, only: Select[Any] | None) -> list[Wanted]:
     c, f, m = tables.capture.c, tables.source_file.c, tables.measurement.c
     query = (
         select(c.id, f.scanner, f.path, f.size, f.gone_at, m.document)
@@ -73,6 +77,8 @@ def _wanted(database: Database, rules: Sequence[Rule], since: datetime) -> list[
         .where(c.state == CaptureState.SKIPPED, c.sha256.is_(None), f.first_seen_at >= since)
         .order_by(c.id)
     )
+    if only is not None:
+        query = query.where(c.id.in_(only))
     with database.read() as connection:
         rows = connection.execute(query).all()
     found = []

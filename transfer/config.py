@@ -19,9 +19,9 @@ from kspace.secret import PlainUrl
 from transfer import destinations
 from transfer.catalog.flow import FlowSettings
 from transfer.routing import Route
-from transfer.selection import Rule
 from transfer.stages.manners import MannersSettings
 from transfer.websettings import WebSettings
+from transfer.wishes import Rule
 
 _MIN_POLL_S = 20.0
 """A scanner's share is never listed more often than this."""

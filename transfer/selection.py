@@ -5,48 +5,12 @@ whether any project wants this file, *deliver* asks what the session's own proje
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import date
 from enum import StrEnum
-from fnmatch import fnmatchcase
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict
 
 from kspace.records import Measurement
-
-
-class _IdentifiedRaw(BaseModel):
-    """Somebody's word, with the date, that raw data with unblanked patient fields may leave for this project."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    allowed_by: str = Field(min_length=2)
-    on: date
-
-
-class Rule(BaseModel):
-    """One line of a project's wishes. Patterns are shell patterns, compared without regard to case."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(min_length=1)
-    project: str = Field(min_length=1)
-    action: Literal["include", "exclude"] = "include"
-    scanner: str = "*"
-    protocols: tuple[str, ...] = Field(default=("*",), min_length=1)
-    dependencies: bool = False
-    """Also the adjustments and noise scans that the reconstruction of what this rule wants needs."""
-    identified_raw: _IdentifiedRaw | Literal["hold"] = "hold"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _allow_needs_a_name(cls, given: object) -> object:
-        if isinstance(given, dict) and given.get("identified_raw") == "allow":
-            raise ValueError(
-                "identified_raw needs the name and the date of who allows it: "
-                'identified_raw = { allowed_by = "…", on = 2026-01-31 }'
-            )
-        return given
+from transfer.wishes import Rule
 
 
 class Step(StrEnum):
@@ -64,6 +28,10 @@ class Choice(BaseModel):
     step: Step
     is_wanted: bool
     rule: str | None
+    project: str | None = None
+    """Whose rule it is."""
+    version: int | None = None
+    """The version of the project's rules; None: the configuration's, or no rule."""
     reason: str
     dependencies: bool = False
     """The rule wants what the reconstruction needs as well."""
@@ -77,10 +45,11 @@ def choose_capture(
     Within a project the first rule that fits decides; the file is captured if at least one project includes it.
     """
     denial: Choice | None = None
-    for project in dict.fromkeys(r.project for r in rules):
-        rule = _first(rules, measurement, scanner=scanner, project=project)
-        if rule is None:
+    decided = set[str]()
+    for rule in rules:
+        if rule.project in decided or not _fits(rule, measurement, scanner=scanner):
             continue
+        decided.add(rule.project)
         choice = _choice(Step.CAPTURE, rule, measurement)
         if choice.is_wanted:
             return choice
@@ -113,7 +82,7 @@ def _or_needed(own: Choice, dependents: Iterable[Choice]) -> Choice:
     if wanted is None:
         return own
     reason = f"{wanted.reason} The reconstruction of that needs this file."
-    return Choice(step=own.step, is_wanted=True, rule=wanted.rule, reason=reason)
+    return wanted.model_copy(update={"step": own.step, "reason": reason, "dependencies": False})
 
 
 def privacy_hold(
@@ -147,21 +116,26 @@ def privacy_hold(
 
 
 def _first(rules: Sequence[Rule], measurement: Measurement | None, *, scanner: str, project: str) -> Rule | None:
-    protocol = (measurement.protocol if measurement else None) or ""
-    return next((r for r in rules if r.project == project and _fits(r, scanner=scanner, protocol=protocol)), None)
+    return next((r for r in rules if r.project == project and _fits(r, measurement, scanner=scanner)), None)
 
 
-def _fits(rule: Rule, *, scanner: str, protocol: str) -> bool:
-    return fnmatchcase(scanner.lower(), rule.scanner.lower()) and any(
-        fnmatchcase(protocol.lower(), pattern.lower()) for pattern in rule.protocols
-    )
+def _fits(rule: Rule, measurement: Measurement | None, *, scanner: str) -> bool:
+    return rule.fits(scanner=scanner, protocol=(measurement.protocol if measurement else None) or "")
 
 
 def _choice(step: Step, rule: Rule, measurement: Measurement | None) -> Choice:
     wanted = rule.action == "include"
     verb = "wants" if wanted else "excludes"
-    reason = f"Rule {rule.name!r} of project {rule.project} {verb} {_protocol(measurement)}."
-    return Choice(step=step, is_wanted=wanted, rule=rule.name, reason=reason, dependencies=rule.dependencies)
+    of = f"project {rule.project}" + (f" (version {rule.version})" if rule.version is not None else "")
+    return Choice(
+        step=step,
+        is_wanted=wanted,
+        rule=rule.name,
+        project=rule.project,
+        version=rule.version,
+        reason=f"Rule {rule.name!r} of {of} {verb} {_protocol(measurement)}.",
+        dependencies=rule.dependencies,
+    )
 
 
 def _unasked(step: Step, measurement: Measurement | None, why: str) -> Choice:

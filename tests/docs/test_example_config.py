@@ -15,8 +15,8 @@ from kspace.registry import plugins
 from transfer import destinations
 from transfer.config import Config, Dicom, Relay, Scanner, load_config
 from transfer.routing import Route
-from transfer.selection import Rule
 from transfer.websettings import WebSettings
+from transfer.wishes import Rule
 
 _EXAMPLE = Path(__file__).parents[2] / "relay.example.toml"
 _COMMENTED = re.compile(r"^(\s*)#([a-z_]+ = )", re.MULTILINE)

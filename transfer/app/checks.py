@@ -168,7 +168,7 @@ def _powers(box: Box, name: str, archive: Probed) -> Iterator[Finding]:
         said = f"the account is {' and '.join(powers.offices)} there; the member role in its projects is enough"
         yield Finding(f"account at {name}", is_right=True, said=said, warns=True)
         return
-    named = {rule.project for rule in box.config.rule} | scratch_projects(box, name)
+    named = {rule.project for rule in box.rules()} | scratch_projects(box, name)
     if beyond := sorted(powers.projects - named):
         said = f"the account may write to projects that no rule names: {', '.join(beyond)}; take that right away"
         yield Finding(f"account at {name}", is_right=True, said=said, warns=True)
@@ -252,7 +252,7 @@ def _echoes(settings: ListenerSettings) -> bool:
 
 def _wishes(box: Box) -> Iterator[Finding]:
     config = box.config
-    if not config.rule:
+    if not box.rules():
         yield Finding("rules", is_right=True, said="none: files are inventoried, nothing is captured")
     for number, route in enumerate(config.route, start=1):
         if route.deidentify is not None:

@@ -1,7 +1,7 @@
 """Every stage with its ports bound: what the engine runs under which name (`transfer.states.STAGE_OF`)."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from transfer.stages.retire import retire
 from transfer.stages.send import send
 from transfer.stages.settle import settle
 from transfer.stages.verify import verify
+from transfer.wishes import Rule
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ def stages(  # noqa: PLR0913 -- the ports
     pool: Pool,
     must_go: Callable[[int], bool],
     manners: Mapping[str, Manners],
+    rules: Callable[[], Sequence[Rule]],
 ) -> dict[str, Stage]:
     """Return the stages by name; ``must_go`` tells a capture whose room is needed before its time."""
     file_bytes: dict[str, int] = {d["name"]: settings_of(destinations, d).file_bytes for d in config.destination}
@@ -56,7 +58,14 @@ def stages(  # noqa: PLR0913 -- the ports
 
     return {
         **_of_captures(
-            config, clock=clock, database=database, sources=sources, largest=largest, manners=manners, pool=pool
+            config,
+            clock=clock,
+            database=database,
+            sources=sources,
+            largest=largest,
+            manners=manners,
+            pool=pool,
+            rules=rules,
         ),
         "fetch": lambda capture, progress: fetch(
             capture,
@@ -80,15 +89,16 @@ def _of_captures(  # noqa: PLR0913 -- the ports
     pool: Pool,
     largest: Callable[[str], int],
     manners: Mapping[str, Manners],
+    rules: Callable[[], Sequence[Rule]],
 ) -> dict[str, Stage]:
-    relay, rules, spool = config.relay, config.rule, config.relay.spool
+    relay, spool = config.relay, config.relay.spool
     own = {s.name: s for s in config.scanner}
     quiet_s = config.quiet_s
     return {
         "settle": lambda capture, _: settle(
             capture,
             source=_known(sources, capture.source)[1],
-            rules=rules,
+            rules=rules(),  # what was saved last decides
             needed_by=partial(needed_by, database),
             clock=clock,
             quiet_s=_known(own, capture.scanner).quiet_s,
@@ -121,7 +131,7 @@ def _of_captures(  # noqa: PLR0913 -- the ports
         "plan": lambda capture, progress: plan(
             capture,
             spool=spool,
-            rules=rules,
+            rules=rules(),  # what was saved last decides
             needed_by=partial(needed_by, database),
             part_bytes={d["name"]: largest(d["name"]) for d in config.destination},
             clock=clock,
@@ -134,14 +144,14 @@ def _of_captures(  # noqa: PLR0913 -- the ports
 def _of_deliveries(
     config: Config, *, clock: Clock, archives: Mapping[str, Any], largest: Callable[[str], int]
 ) -> dict[str, Stage]:
-    rules, spool = config.rule, config.relay.spool
+    spool = config.relay.spool
     signer = Signer(config.relay.folder / "receipt-key.pem")
     return {
         "send": lambda delivery, progress: send(
             delivery,
             archive=_known(archives, delivery.destination),
             spool=spool,
-            rules=rules,
+            rules=config.rule,
             routes=config.route,
             part_bytes=largest(delivery.destination),
             progress=progress,

@@ -26,6 +26,7 @@ from transfer.app.watching import pools_of, watch
 from transfer.catalog.copies import Copy
 from transfer.catalog.database import Database
 from transfer.catalog.probes import facts_of
+from transfer.catalog.rulebook import Rulebook
 from transfer.catalog.store import Store
 from transfer.catalog.throttles import Throttles
 from transfer.config import Config, Scanner, settings_of
@@ -84,6 +85,7 @@ class Box:
         self.database = Database(relay.catalog_url)
         self.database.migrate()
         self.throttles = Throttles(self.database, clock=self.clock)
+        self.rules = Rulebook(self.database, configured=config.rule)
         self.pools = pools_of(config)
         self._room = MakingRoom(
             self.pools[0], spool=relay.spool, database=self.database, clock=self.clock, machine=relay.name
@@ -182,6 +184,7 @@ class Box:
             pool=self.pools[0],
             must_go=self._room.must_go,
             manners=self.manners(),
+            rules=self.rules,
         )
 
     def engine(self) -> Engine:
@@ -323,7 +326,7 @@ class Box:
             Feed(
                 "exports",
                 _PLACE_S,
-                _bound(look_for_exports, rules=self.config.rule, database=self.database, clock=self.clock),
+                _bound(look_for_exports, rules=self.rules, database=self.database, clock=self.clock),
             ),
             Feed("sweep", _SWEEP_S, _bound(sweep, spool=self.config.relay.spool, database=self.database)),
             *self._feeds_of_stores(found),

@@ -355,6 +355,8 @@ def _set_choices(
                 step=choice.step,
                 is_wanted=choice.is_wanted,
                 rule=choice.rule,
+                project=choice.project,
+                version=choice.version,
                 reason=choice.reason,
                 at=at,
             )

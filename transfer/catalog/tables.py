@@ -342,10 +342,12 @@ decision = Table(
     Column("capture_id", ForeignKey("capture.id"), nullable=False, index=True),
     Column("step", String(8), nullable=False),
     Column("is_wanted", Boolean, nullable=False),
-    Column("rule", String(64)),
+    *(Column(name, String(64)) for name in ("rule", "project")),
+    Column("version", Integer),
     Column("reason", Text, nullable=False),
     Column("at", Instant, nullable=False),
 )
+"""Whose rule decided what and why. No ``version``: the rule was the configuration's."""
 
 receipt = Table(
     "receipt",
@@ -376,12 +378,7 @@ alert = Table(
     Column("raised_at", Instant, nullable=False),
     Column("cleared_at", Instant),
     Column("told_at", Instant),
-    Index(
-        "uq_alert_open",
-        "key",
-        unique=True,
-        **_where("cleared_at IS NULL"),
-    ),
+    Index("uq_alert_open", "key", unique=True, **_where("cleared_at IS NULL")),
 )
 
 event = Table(

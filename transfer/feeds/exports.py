@@ -1,6 +1,6 @@
 """What a rule wants and nobody exported: an alert while the scanner may still have it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import groupby
 
@@ -12,7 +12,8 @@ from transfer.catalog import tables
 from transfer.catalog.database import Database
 from transfer.catalog.exported import NotExported, not_exported
 from transfer.catalog.notices import clear_alert, raise_alert
-from transfer.selection import Rule, choose_delivery
+from transfer.selection import choose_delivery
+from transfer.wishes import Rule
 
 _AFTER = timedelta(minutes=30)
 """Somebody at the console gets so long after a study's last image to export its raw files."""
@@ -20,13 +21,14 @@ _FOR = timedelta(days=4)
 """After so long no scanner has them any more; the session's own page still tells."""
 
 
-def look_for_exports(*, rules: Sequence[Rule], database: Database, clock: Clock) -> None:
+def look_for_exports(*, rules: Callable[[], Sequence[Rule]], database: Database, clock: Clock) -> None:
     """Hold an alert open for each study of which a rule wants raw files that were not exported."""
     s, now = tables.study.c, clock.now()
     query = select(s.id).where(s.last_arrival_at.between(now - _FOR, now - _AFTER)).order_by(s.id)
+    in_force = rules()
     with database.read() as connection:
         studies = connection.execute(query).scalars().all()
-        lacking = [one for one in not_exported(connection, studies) if _is_wanted(one, rules)]
+        lacking = [one for one in not_exported(connection, studies) if _is_wanted(one, in_force)]
     of_study = {study_id: list(found) for study_id, found in groupby(lacking, key=lambda one: one.study_id)}
     with database.write() as connection:
         for study_id in studies:

@@ -10,8 +10,9 @@ from kspace.manifest import read_manifest
 from kspace.records import Measurement
 from transfer.catalog.matching import BY_HAND
 from transfer.records import Capture, Changed, Done, Held, Later, NewDelivery, Outcome, Planned, Released
-from transfer.selection import Choice, Rule, choose_delivery
+from transfer.selection import Choice, choose_delivery
 from transfer.stages.cutting import cut_parts
+from transfer.wishes import Rule
 
 
 def plan(  # noqa: PLR0913 -- the ports and what the plan depends on

@@ -13,10 +13,11 @@ from transfer.destinations.errors import NotHeld, TooLarge
 from transfer.destinations.imaging import DicomArchive
 from transfer.records import CutAgain, Done, Held, Later, Looked, Match, Outcome, RawDelivery, Sent
 from transfer.routing import Route, session_name
-from transfer.selection import Rule, privacy_hold
+from transfer.selection import privacy_hold
 from transfer.stages.cutting import cut_parts
 from transfer.stages.sorting import Astray, agreed
 from transfer.states import CaptureState
+from transfer.wishes import Rule
 
 _BLOCK = 1 << 18
 """The block size at which httpx is as fast as curl (docs/design/container.md)."""

@@ -10,8 +10,9 @@ from kspace.sources import Source
 from kspace.twix.header import read_head
 from kspace.twix.walk import quick_check
 from transfer.records import Capture, Changed, Done, Held, Later, Outcome, Settled
-from transfer.selection import Rule, choose_capture
+from transfer.selection import choose_capture
 from transfer.stages.vanished import vanished
+from transfer.wishes import Rule
 
 
 def settle(  # noqa: PLR0911, PLR0913 -- each answer by itself; the ports and the two times

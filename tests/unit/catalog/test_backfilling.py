@@ -10,7 +10,8 @@ from kspace.records import Audit, Measurement, SourceFile, Verdict
 from transfer.backfilling import backfill
 from transfer.catalog import lists, tables
 from transfer.records import Done, Settled
-from transfer.selection import Choice, Rule, Step
+from transfer.selection import Choice, Step
+from transfer.wishes import Rule
 
 WHOLE = Audit(verdict=Verdict.COMPLETE_NATIVE, position=5, reason="Whole.")
 RULES = (

@@ -12,9 +12,10 @@ from transfer.catalog.listings import WITHDRAWN, record_listing
 from transfer.catalog.lists import alerts
 from transfer.feeds.exports import look_for_exports
 from transfer.records import Done, Settled
-from transfer.selection import Choice, Rule, Step
+from transfer.selection import Choice, Step
 from transfer.stages.vanished import vanished
 from transfer.standing import Standing
+from transfer.wishes import Rule
 
 RULES = (Rule(name="gradient echoes", project="P", protocols=("gre*",)),)
 FILE = SourceFile(path="a.dat", size=5, mtime_ns=1)
@@ -90,17 +91,17 @@ def test_the_badge_says_at_best_as_exported(session, database, clock):
 
 def test_what_a_rule_wants_and_nobody_exported_is_told_until_it_comes(session, database, clock):
     session(Scope.EXPORTS)
-    look_for_exports(rules=RULES, database=database, clock=clock)
+    look_for_exports(rules=lambda: RULES, database=database, clock=clock)
     assert told(database) == [], "somebody may be exporting it just now"
     clock.sleep(3600)
-    look_for_exports(rules=(), database=database, clock=clock)
+    look_for_exports(rules=tuple, database=database, clock=clock)
     assert told(database) == []
-    look_for_exports(rules=RULES, database=database, clock=clock)
+    look_for_exports(rules=lambda: RULES, database=database, clock=clock)
     (said,) = told(database)
     assert "series 3 (gre_field)" in said
     with database.write() as connection:
         connection.execute(update(tables.match).values(series_uid="1.2.3"))
-    look_for_exports(rules=RULES, database=database, clock=clock)
+    look_for_exports(rules=lambda: RULES, database=database, clock=clock)
     assert told(database) == []
 
 

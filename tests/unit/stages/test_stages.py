@@ -31,13 +31,13 @@ from transfer.records import (
     Settled,
     Twin,
 )
-from transfer.selection import Rule
 from transfer.stages.pack import pack
 from transfer.stages.plan import plan
 from transfer.stages.retire import retire
 from transfer.stages.send import files_of, send
 from transfer.stages.settle import settle
 from transfer.states import CaptureState, DeliveryState
+from transfer.wishes import Rule
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SPEC = Synthetic(baseline="XA", protocol="t1", lprotid=5, study_uid="1.2.3", readouts=32, channels=2, samples=128)

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from transfer.selection import Rule, privacy_hold
+from transfer.selection import privacy_hold
+from transfer.wishes import Rule
 
 HOLDS = Rule(name="all", project="heart")
 ALLOWS = Rule.model_validate(

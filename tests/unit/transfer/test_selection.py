@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from transfer.selection import Rule, Step, choose_capture, choose_delivery
+from transfer.selection import Step, choose_capture, choose_delivery
+from transfer.wishes import Rule
 
 RULES = [
     Rule(name="no localizers", project="heart", action="exclude", protocols=("*localizer*", "aahead_scout")),

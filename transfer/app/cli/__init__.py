@@ -20,12 +20,14 @@ from transfer.app.cli import (
     join_report,
     link,
     metrics,
+    new_rules,
     pools,
     prefer,
     receipt,
     restore,
     retry,
     route,
+    rules,
     sandbox,
     serve,
     sessions,
@@ -62,6 +64,15 @@ app.command("assign")(assign.assign)
 app.command("backfill")(backfill.backfill)
 app.command("free")(free.free_images)
 app.command("route")(route.route)
+of_rules = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Show and change what projects want captured.")
+of_rules.command("list")(rules.list_)
+of_rules.command("show")(rules.show)
+of_rules.command("diff")(rules.diff)
+of_rules.command("export")(rules.export)
+of_rules.command("import")(new_rules.import_)
+of_rules.command("undo")(new_rules.undo)
+of_rules.command("rehearse")(new_rules.rehearse)
+app.add_typer(of_rules, name="rules")
 app.command("review")(link.review)
 app.command("link")(link.link)
 app.command("unlink")(link.unlink)

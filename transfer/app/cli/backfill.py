@@ -25,7 +25,7 @@ def backfill(
     box = open_box(config)
     found = look_again_at(
         box.database,
-        rules=box.config.rule,
+        rules=box.rules(),
         since=since.astimezone(),
         project=project,
         actor=actor(),
@@ -44,7 +44,7 @@ def backfill(
         typer.echo(f"{_counted(gone)} came too late: the scanner has them no more.")
         _list(gone)
     if there and not is_dry:
-        typer.echo("Rules that changed hold from the next start of the relay on. `kspace status` shows how it goes.")
+        typer.echo("`kspace status` shows how it goes. Rules of the configuration hold from the relay's next start on.")
 
 
 def _counted(files: Sequence[Wanted]) -> str:

@@ -162,6 +162,8 @@ def upgrade() -> None:  # noqa: PLR0915 -- one statement a table or index
         sa.Column("step", sa.String(length=8), nullable=False),
         sa.Column("is_wanted", sa.Boolean(), nullable=False),
         sa.Column("rule", sa.String(length=64), nullable=True),
+        sa.Column("project", sa.String(length=64), nullable=True),
+        sa.Column("version", sa.Integer(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("at", Instant(), nullable=False),
         sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_decision_capture_id")),
