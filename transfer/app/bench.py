@@ -21,11 +21,10 @@ from transfer.destinations import Body
 from transfer.destinations.timing import Timed
 
 _BLOCK = 1 << 20
+_PART_BYTES = 256_000_000
 _UPLOAD_BYTES = 64 << 20
 _SHARE_S = 20.0
 _CHANNELS, _SAMPLES = 32, 512
-_READS = 2
-"""What is spooled is read again when its parts are cut, and when they are sent."""
 _HOUR_S = 3600.0
 
 
@@ -115,7 +114,7 @@ def _share(box: Box, name: str) -> Stretch:
 
 def _disk(folder: Path, size: int, shrinks: float) -> Stretch:
     written, read = measure(folder / "disk", size=size)
-    rate = 1 / (shrinks / written + _READS * shrinks / read)
+    rate = 1 / (shrinks / written + shrinks / read)  # it is read again when it is sent
     said = f"writes {_megabytes(written)}, reads {_megabytes(read)}"
     return Stretch(name="spool's disk", said=said, gb_per_hour=_per_hour(rate))
 
@@ -126,9 +125,9 @@ def _packing(folder: Path, size: int) -> Stretch:
     write_twix(path, Synthetic(channels=_CHANNELS, samples=_SAMPLES, readouts=max(readouts, 1)))
     began = time.monotonic()
     with Share(ShareSettings(path=folder)).open(path.name) as reader:
-        pack(reader, size=path.stat().st_size, target=folder / "practice.packed")
+        pack(reader, size=path.stat().st_size, target=folder / "practice.packed", cuts=(_PART_BYTES,))
     rate = path.stat().st_size / (time.monotonic() - began)
-    said = f"{_megabytes(rate)}: hashed, walked, encoded, decoded again and compared"
+    said = f"{_megabytes(rate)}: hashed, walked, encoded, decoded again, compared and digested"
     return Stretch(name="packing", said=said, gb_per_hour=_per_hour(rate))
 
 
@@ -143,7 +142,9 @@ def _upload(name: str, archive: Timed, *, project: str, shrinks: float, whence: 
         line = archive.time_upload(body, project=project)
     except DestinationError as error:
         return Stretch(name=f"line to {name}", said=str(error), gb_per_hour=None)
-    stays = "".join(f"; empty, but for this account may not delete it, there stays: {left}" for left in line.left)
+    stays = "".join(
+        f"; this account may not delete what was made for it; empty there stays: {left}" for left in line.left
+    )
     said = f"{_megabytes(line.bytes_per_s)}; files shrink to {shrinks:.2f}, {whence}{stays}"
     return Stretch(name=f"line to {name}", said=said, gb_per_hour=_per_hour(line.bytes_per_s / shrinks))
 
