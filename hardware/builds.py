@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from hardware.chart import chart
 from hardware.sizing import DAY_H, FULL, Site, backlog, catch_up_hours, hours_of_buffer, needed_tb
-from hardware.sizing_picture import picture
 
 _NEVER_DAYS = 3650.0
 """What takes ten years is never caught up."""
@@ -120,10 +120,13 @@ class Answer:
 
     def svg(self) -> str:
         """Return what waits during the outage and after it, as a picture."""
-        return picture(
-            list(backlog(self.site, outage_h=self.outage_days * DAY_H)),
-            outage_h=self.outage_days * DAY_H,
-            room_gb=self.pool_tb * 1000 * FULL,
+        points = [(h / DAY_H, gb / 1000) for h, gb in backlog(self.site, outage_h=self.outage_days * DAY_H)]
+        return chart(
+            points,
+            across="days",
+            up="TB",
+            limits=[(self.pool_tb * FULL, "no more is packed")],
+            spans=[(0, self.outage_days, "outage")],
             title=(
                 f"{self.site.stored_gb_per_day:,.0f} GB a day, {self.site.uplink_mbit_per_s:g} Mbit/s, "
                 f"a pool of {self.pool_tb:g} TB"

@@ -44,12 +44,18 @@ def _rows(settings: HostSettings, facts: Facts) -> Iterator[tuple[str, str, str,
     came_in = [f"DICOM {d.port} from {' '.join(d.allowed)}" for d in facts.doors if not d.host.startswith("127.")]
     if hospital.page_from:
         came_in.append(f"page {settings.page_port} from {' '.join(map(str, hospital.page_from))}")
-    went_out = ["names, time, HTTPS", *sorted({*hospital.also_out, *facts.calls, *(s.called for s in settings.share)})]
+    metrics, _, port = (facts.metrics or "").rpartition(":")
+    asked = {str(n.address.ip): [f"metrics {port}"] if metrics == str(n.address.ip) else [] for n in settings.networks}
+    came_in += asked[str(hospital.address.ip)]
+    went_out = [
+        "names, time, HTTPS" if hospital.name_servers else "time, HTTPS",
+        *sorted({*hospital.also_out, *facts.calls, *(s.called for s in settings.share)}),
+    ]
     went_out = [called for called in went_out if not called.startswith("127.")]
     yield hospital.interface, "hospital", str(hospital.address), _several(came_in), _several(went_out)
     if admin:
-        sources = " ".join(map(str, admin.ssh_from))
-        yield admin.interface, "administrators", str(admin.address), f"SSH 22 from {sources}", "nothing"
+        came_in = [f"SSH 22 from {' '.join(map(str, admin.ssh_from))}", *asked[str(admin.address.ip)]]
+        yield admin.interface, "administrators", str(admin.address), _several(came_in), "nothing"
     for tap in settings.tap:
         calls = [f"{server.to} (at {server.at})" for server in tap.server]
         yield (

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from hardware.judgement import PoolSettings
 from hardware.pools import Pool, WriteReader
 from hardware.records import PoolMode
 from kspace.clock import SystemClock
-from tests.integration.disks import small_disk
-from tests.integration.relay import Relay, Running, make, measurement, send, wait_until
+from tests.integration.disks import SmallDisk, small_disk
+from tests.integration.relay import Relay, Running, free_port, make, measurement, send, wait_until
+from tests.servers.mailbox import Mailbox, serve
 from transfer.app.box_report import box_report
 from transfer.app.cli import app
 from transfer.app.cli.pools import lines
@@ -27,7 +29,7 @@ from transfer.sandbox import Sandbox, SandboxSettings
 
 NORMAL, SLOW, PROTECT, REFUSE = PoolMode
 MB = 1_000_000
-FILES = 9
+FILES = 5
 POOL = """
 [pool]
 every_s = 0.2
@@ -41,6 +43,18 @@ refuse_under_bytes = 0
 """
 ROOMY = re.sub(r"(\w+_above_percent) = \d+", r"\1 = 100", POOL)
 """The catalog lies on this machine's own disk, which may be as full as it likes."""
+MAIL = """
+[[sink]]
+name = "mail"
+kind = "mail"
+host = "127.0.0.1"
+port = {port}
+security = "plain"
+sender = "kspace@hospital.example"
+to = ["mri-it@hospital.example"]
+gather_s = 0
+apart_s = 0
+"""
 CLOSED = 'calendar = [{ when = "00:00-24:00", mbit_per_s = 0 }]'
 
 
@@ -56,6 +70,21 @@ def disk_at(requires):
     yield mount
     for disk in reversed(mounted):
         disk.__exit__(None, None, None)
+
+
+@pytest.fixture
+def mailbox_at():
+    """Start a mail server, and stop it at the end."""
+    running = []
+
+    def start():
+        mailbox, port = Mailbox(), free_port()
+        running.append(serve(mailbox, port))
+        return mailbox, port
+
+    yield start
+    for server in running:
+        server.stop()
 
 
 @pytest.fixture
@@ -99,65 +128,93 @@ def kspace(*words: object) -> str:
     return said.stdout
 
 
-def test_from_empty_to_full_to_drained(tmp_path, disk_at, central):
-    disk = disk_at(tmp_path / "relay", 32 * MB)
+def test_from_empty_to_full_to_drained(tmp_path, disk_at, central, mailbox_at):
+    """What it shows lies in ``shown.txt`` and ``shown.svg`` of its folder."""
+    disk, (mailbox, mail_port) = disk_at(tmp_path / "relay", 32 * MB), mailbox_at()
+    tables_of = POOL + MAIL.format(port=mail_port)
     relay = Relay(
-        folder=tmp_path, urls={"central": central.url}, keep_s=86_400, limit=80, tables=POOL, more={"central": CLOSED}
+        folder=tmp_path,
+        urls={"central": central.url},
+        keep_s=86_400,
+        limit=80,
+        tables=tables_of,
+        more={"central": CLOSED},
     )
-    shown, began = [], time.monotonic()
+    config, shown, began = tmp_path / "relay.toml", [], time.monotonic()
+
+    def show(running, title, *, mail=""):
+        wait_until(lambda: any(mail in subject for subject in ["", *subjects(mailbox)]), within_s=20)
+        said = "\n".join(line for line in lines(box_report(running.box)) if "Not watched" not in line)
+        at_s = time.monotonic() - began
+        shown.append(f"{at_s:.0f} s: {title}\n{said}\nAlerts: {open_alerts(running) or 'none'}\n")
 
     with relay.running() as running:
-        config = tmp_path / "relay.toml"
-
-        def show(title):
-            said = "\n".join(line for line in lines(box_report(running.box)) if "Not watched" not in line)
-            at_s = time.monotonic() - began
-            shown.append(f"{at_s:.0f} s: {title}\n{said}\nAlerts: {open_alerts(running) or 'none'}\n")
-
-        show("empty, and the line to the archive is closed")
-        raws = [make(tmp_path / "scanner" / f"{number:02}.dat", big(number)) for number in range(1, FILES + 1)]
-        assert send([image for raw in raws for image in raw.images[:1]], running.port) == []
-        wait_until(lambda: waits_for_room(running), within_s=60, told=lambda: states(running))
-        wait_until(lambda: open_alerts(running).get("pool:spool") == "warning", within_s=10)
-        assert running.box.mode() is SLOW, "what would fill it further was not begun"
-        show("it fills: what would not fit any more waits on the scanner")
-        disk.fill(leaving_bytes=10 * MB)
-        wait_until(lambda: open_alerts(running).get("pool:spool") == "critical", within_s=10)
-        assert running.box.mode() is PROTECT
-        show("a stranger comes: the pool protects itself, nothing more is packed")
-        packed = states(running).count("matched") + states(running).count("planned")
-        assert 0 < packed < FILES
-        late = make(tmp_path / "scanner" / "late.dat", big(FILES + 1))
-        assert send(late.images, running.port) == [], "images are still taken"
-        disk.fill(leaving_bytes=4 * MB)
-        wait_until(lambda: "pool_refuses:spool" in open_alerts(running), within_s=10)
-        show("he fills the rest: images are refused")
-        refused = make(tmp_path / "scanner" / "refused.dat", big(FILES + 2))
-        assert send(refused.images, running.port) == list(refused.images)
-        disk.empty()
-        wait_until(lambda: "pool_refuses:spool" not in open_alerts(running), within_s=10)
-        assert send(refused.images, running.port) == []
-
-    raws += [late, refused]
+        huge, *raws = filled_step_by_step(running, disk, tmp_path / "scanner", show)
     with relay.but(more={}).running() as running:
-        done = {"delivered", "retired"}
-        wait_until(lambda: set(states(running)) == done, within_s=90, told=running.stories)
-        wait_until(lambda: not open_alerts(running), within_s=20, told=lambda: open_alerts(running))
+        wait_until(lambda: set(states(running)) <= {"delivered", "retired", "held"}, within_s=90, told=running.stories)
+        wait_until(lambda: topics(running) == {"capture"}, within_s=20, told=lambda: open_alerts(running))
         assert running.box.mode().grade < PROTECT.grade
-        show("the line is open: everything is delivered, the oldest were freed early")
+        show(running, "the line is open: everything is delivered, the oldest were freed early")
         gone = order_of(running, "capture.retired")
-        wait_until(
-            lambda: len(list((tmp_path / "relay" / "spool").glob("*.packed"))) == len(raws) - len(gone), within_s=20
-        )
-        ids = {Path(name).name: capture["id"] for name, capture in running.captures().items()}
-        told = {capture["path"]: capture["sha256"] for capture in running.captures().values()}
-    assert told == {raw.path.name: raw.sha256 for raw in raws}
-    assert json.loads(kspace("pools", "-c", config, "--json"))["unproved"]["captures"] == 0
-    for raw in raws[:1]:
-        target = tmp_path / f"again-{raw.path.name}"
-        kspace("restore", ids[raw.path.name], "-o", target, "-c", config)
-        assert target.read_bytes() == raw.path.read_bytes()
-    (tmp_path / "shown.txt").write_text("\n\n".join(shown))
+        wait_until(lambda: len(list((disk.folder / "spool").glob("*.packed"))) == len(raws) - len(gone), within_s=20)
+        wait_until(lambda: any("over: The disk of the spool" in s for s in subjects(mailbox)), within_s=20)
+        found = {Path(name).name: capture for name, capture in running.captures().items()}
+    never = found.pop(huge.path.name)
+    assert (never["state"], "never fit" in never["reason"], huge.path.exists()) == ("held", True, True)
+    assert {name: capture["sha256"] for name, capture in found.items()} == {raw.path.name: raw.sha256 for raw in raws}
+    report = json.loads(kspace("pools", "-c", config, "--json", "--plot", tmp_path / "shown.svg"))
+    assert report["unproved"]["captures"] == 0
+    target = tmp_path / "again.dat"
+    kspace("restore", found[raws[0].path.name]["id"], "-o", target, "-c", config)
+    assert target.read_bytes() == raws[0].path.read_bytes()
+    mails = [f"Subject: {mail['Subject']}\n\n{mail.get_body().get_content()}" for mail in mailbox.mails]
+    (tmp_path / "shown.txt").write_text("\n\n".join([*shown, "======", *mails]))
+    assert sum("never fit" in subject for subject in subjects(mailbox)) == 1, "told once"
+
+
+def filled_step_by_step(running: Running, disk: SmallDisk, scanner: Path, show: Callable[..., None]) -> list:
+    """Fill the disk through all modes, be refused, then make room; return the raw files, the huge one first."""
+    show(running, "empty, and the line to the archive is closed")
+    huge = make(scanner / "0-huge.dat", measurement(99, readouts=3600))
+    wait_until(lambda: "capture" in topics(running), within_s=20, told=lambda: states(running))
+    raws = [make(scanner / f"{number:02}.dat", big(number)) for number in range(1, FILES + 1)]
+    assert send([image for raw in raws for image in raw.images[:1]], running.port) == []
+    wait_until(lambda: waits_for_room(running), within_s=60, told=lambda: states(running))
+    wait_until(lambda: open_alerts(running).get("pool:spool") == "warning", within_s=10)
+    assert running.box.mode() is SLOW, "what would fill it further was not begun"
+    show(running, "it fills: what would not fit any more waits on the scanner; one file never fits", mail="slower")
+    disk.fill(leaving_bytes=10 * MB)
+    wait_until(lambda: open_alerts(running).get("pool:spool") == "critical", within_s=10)
+    assert running.box.mode() is PROTECT
+    show(running, "a stranger comes: the pool protects itself, nothing more is packed", mail="nothing more")
+    assert 0 < states(running).count("matched") + states(running).count("planned") < FILES
+    late = make(scanner / "late.dat", big(FILES + 1))
+    assert send(late.images, running.port) == [], "images are still taken"
+    disk.fill(leaving_bytes=4 * MB)
+    wait_until(lambda: "pool_refuses:spool" in open_alerts(running), within_s=10)
+    show(running, "he fills the rest: images are refused", mail="takes no writes")
+    refused = make(scanner / "refused.dat", big(FILES + 2))
+    assert send(refused.images, running.port) == list(refused.images)
+    disk.empty()
+    wait_until(lambda: "pool_refuses:spool" not in open_alerts(running), within_s=10)
+    assert send(refused.images, running.port) == []
+    return [huge, *raws, late, refused]
+
+
+def told_by(mailbox: Mailbox) -> list[str]:
+    """Return the mails, among which is what had to be told."""
+    assert sum("never fit" in subject for subject in subjects(mailbox)) == 1, "told once"
+    for begin in ("warning: The disk of the spool", "critical: The disk of the spool"):
+        assert any(f"[box] {begin}" in subject for subject in subjects(mailbox)), subjects(mailbox)
+    return [f"Subject: {mail['Subject']}\n\n{mail.get_body().get_content()}" for mail in mailbox.mails]
+
+
+def topics(running: Running) -> set[str]:
+    return {key.partition(":")[0] for key in open_alerts(running)}
+
+
+def subjects(mailbox: Mailbox) -> list[str]:
+    return [str(mail["Subject"]) for mail in mailbox.mails]
 
 
 @pytest.mark.parametrize("trouble", ["read_only", "failing"])

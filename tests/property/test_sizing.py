@@ -8,8 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hardware.builds import BUILDS, smallest_build
+from hardware.chart import chart
 from hardware.sizing import FULL, Site, backlog, catch_up_hours, hours_of_buffer, needed_tb
-from hardware.sizing_picture import picture
 
 _LONG_H = 24 * 400
 
@@ -129,7 +129,7 @@ def test_the_curve_ends_where_nothing_waits(site, outage_h):
     points = list(backlog(site, outage_h=outage_h))
     assert points[0] == (0.0, 0.0)
     assert points[-1] == (outage_h + after_h, pytest.approx(0, abs=1e-6 * max(gb for _, gb in points)))
-    drawn = ET.fromstring(picture(points, outage_h=outage_h, room_gb=1000, title="a day"))
+    drawn = ET.fromstring(chart(points, title="a day", across="h", up="GB", limits=[(1000, "<full>")]))
     assert len([line for line in drawn.iter() if line.get("stroke") == "#246"]) == len(points) - 1
 
 

@@ -7,14 +7,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from hardware.chart import chart
 from hardware.pools import amount
 from hardware.records import PoolMode, Reading
+from kspace.errors import NotFound
 from transfer.app.wiring import Box
 from transfer.catalog.flow import growth
-from transfer.catalog.readings import newest_readings
+from transfer.catalog.readings import history, newest_readings
 from transfer.catalog.room import contents, packed_captures
 
 _FRESH = timedelta(minutes=3)
+_SPANS = ((86_400.0, "days"), (3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,39 @@ def box_report(box: Box) -> dict[str, Any]:
         "proved": {"bytes": sum(size for _, size in held.releases), "goes": _steps(held.releases, now)},
         "unwatched": {reading.of: reading.said for reading in newest if _is_unwatched(reading)},
     }
+
+
+def fill_picture(box: Box, *, since: datetime) -> str:
+    """Return how the spool's disk filled and emptied since an instant, with the limits of its modes, as SVG.
+
+    Raises:
+        NotFound: there are no readings of that time.
+    """
+    with box.database.read() as connection:
+        used, free = (
+            history(connection, f"pool_{what}_bytes", "spool", machine=box.config.relay.name, since=since)
+            for what in ("used", "free")
+        )
+    if len(used) < 2 or not free:
+        raise NotFound("The disk was not looked at often enough meanwhile; is `kspace serve` running?")
+    first, settings, room = used[0][0], box.config.pool, used[-1][1] + free[-1][1]
+    span_s = (used[-1][0] - first).total_seconds()
+    unit_s, unit = next(u for u in _SPANS if span_s >= 3 * u[0] or u is _SPANS[-1])
+    small, up = (1e9, "GB") if room >= 10e9 else (1e6, "MB")
+    return chart(
+        [((at - first).total_seconds() / unit_s, value / small) for at, value in used],
+        across=unit,
+        up=up,
+        limits=[
+            (room * percent / 100 / small, f"{mode} above {percent:g} %")
+            for mode, percent in (
+                (PoolMode.SLOW, settings.slow_above_percent),
+                (PoolMode.PROTECT, settings.protect_above_percent),
+                (PoolMode.REFUSE, settings.refuse_above_percent),
+            )
+        ],
+        title=f"The spool of {box.config.relay.name} from {first:%Y-%m-%d %H:%M} UTC on: a disk of {amount(room)}",
+    )
 
 
 def _read_in_part(spool: Path, whole: Collection[int]) -> Iterator[int]:

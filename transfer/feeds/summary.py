@@ -25,6 +25,8 @@ _BINS: Mapping[str, tuple[int, timedelta, str]] = {
     "daily": (24, timedelta(hours=1), "hour"),
     "weekly": (7, timedelta(days=1), "day"),
 }
+_TOLD: Mapping[str, tuple[int, str]] = {"daily": (4, "%H:%M"), "weekly": (1, "%m-%d")}
+"""Which bins have their begin below, and how."""
 _NOTHING = Done()
 _GROWTH = timedelta(days=14)
 
@@ -35,6 +37,8 @@ class Told:
 
     text: str
     pairs: tuple[tuple[float, float], ...]
+    begins: tuple[str, ...]
+    """When every fourth hour, or each day, begins."""
 
 
 def summarize(
@@ -76,7 +80,7 @@ def _message(  # noqa: PLR0913 -- the parts of a message
     _, _, word = _BINS[kind]
     greatest = max(value for pair in told.pairs for value in pair)
     alt = (
-        f"GB captured (blue) and proved in the archives (green) by {word}, the latest on the right. "
+        f"GB captured (blue) and proved in the archives (green) by {word} in UTC, the latest on the right. "
         f"The highest bar is {greatest:.1f} GB."
     )
     return Message(
@@ -89,7 +93,7 @@ def _message(  # noqa: PLR0913 -- the parts of a message
         at=at,
         subject=f"[{relay}] {kind} report, {at:%Y-%m-%d}",
         text=f"{told.text}\nTold by relay {relay}" + (f", site {site}.\n" if site else ".\n"),
-        picture=Picture(png=bars(told.pairs), alt=alt),
+        picture=Picture(png=bars(told.pairs, begins=told.begins), alt=alt),
     )
 
 
@@ -108,7 +112,9 @@ def _told(connection: Connection, kind: str, *, now: datetime, relay: str) -> To
     lines += _of_scanners(found, figures, oldest_unsent(connection), now)
     lines += _of_destinations(found, figures)
     lines += _of_pools(connection, relay, now)
-    return Told(text="\n".join(lines), pairs=tuple((a, b) for a, b in pairs))
+    every, how = _TOLD[kind]
+    begins = tuple(f"{since + n * length:{how}}" for n in range(0, number, every))
+    return Told(text="\n".join(lines), pairs=tuple((a, b) for a, b in pairs), begins=begins)
 
 
 def _in_all(

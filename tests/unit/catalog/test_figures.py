@@ -156,14 +156,30 @@ def test_a_report_comes_once_a_day_at_its_hour_with_a_picture(filled, clock):
 
 
 def test_the_picture_shows_each_value_where_it_belongs():
-    drawn = pixels(bars([(0.0, 0.0), (4.0, 1.0), (0.0, 2.0)]))
-    blue, green = ((drawn == colour).all(axis=2) for colour in ((70, 120, 180), (80, 160, 90)))
-    third = drawn.shape[1] // 3
+    drawn = pixels(bars([(0.0, 0.0), (4.0, 1.0), (0.0, 2.0)], begins=("07:00", "08:00", "09:00")))
+    under = drawn[34:232, 92:628]
+    blue, green = ((under == colour).all(axis=2) for colour in ((70, 120, 180), (80, 160, 90)))
+    third = under.shape[1] // 3
     heights = [
         [int(mask[:, n * third : (n + 1) * third].any(axis=1).sum()) for n in range(3)] for mask in (blue, green)
     ]
-    assert heights == [[0, 128, 0], [0, 32, 64]]
-    assert not ((pixels(bars([(0.0, 0.0)])) == (70, 120, 180)).all(axis=2)).any()
+    assert heights == [[0, 198, 0], [0, 49, 99]], "the axis ends at 4 GB"
+    nothing = pixels(bars([(0.0, 0.0)], begins=("07:00",)))[34:]
+    assert not (nothing == (70, 120, 180)).all(axis=2).any()
+
+
+def test_the_axes_of_the_picture_can_be_read():
+    """Letters are found where they belong, by their own dots: a picture without them is another picture."""
+
+    def inks(*values: float, begins: tuple[str, ...]) -> np.ndarray:
+        return (pixels(bars([(value, 0.0) for value in values], begins=begins)) == (60, 60, 60)).all(axis=2)
+
+    one, other = inks(4.0, 4.0, begins=("07:00", "08:00")), inks(40.0, 4.0, begins=("07:00", "09:00"))
+    assert one[:, :84].sum() > 200, "GB beside the lines"
+    assert one[232:].sum() > 200, "times below"
+    assert (one[:, :84] != other[:, :84]).any(), "4 GB is not 40 GB"
+    assert (one[237:, 92:190] == other[237:, 92:190]).all()
+    assert (one[237:, 360:] != other[237:, 360:]).any()
 
 
 def test_a_report_of_nothing_is_a_report(database, clock):

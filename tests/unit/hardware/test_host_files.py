@@ -203,6 +203,8 @@ def test_the_plan_tells_who_calls_whom(made):
     plan = made["NETWORK.txt"]
     assert "back end of prisma-1 (tap-prisma-1)  192.168.2.50/24" in plan
     assert "DICOM 104 from 10.1.2.3 10.1.3.0/24 10.1.3.7, page 8443 from 10.1.0.0/16 10.1.7.0/24" in plan
+    asked = host_files(settings(), Facts(name="r", folder=Path("/r"), metrics="10.9.0.9:9747"))["NETWORK.txt"]
+    assert "SSH 22 from 10.9.0.0/24, metrics 9747" in asked
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from kspace.errors import BadInput
 from transfer.app.log import set_up_logs
 from transfer.app.wiring import Box
 from transfer.config import load_config
@@ -34,6 +35,20 @@ def open_box(config: Path, *, is_quiet: bool = True) -> Box:
 def print_json(value: Any) -> None:  # noqa: ANN401 -- whatever JSON takes
     """Print a value as JSON; instants in ISO 8601, bytes left out."""
     typer.echo(json.dumps(value, indent=2, default=_plain))
+
+
+def save_picture(svg: str, path: Path) -> None:
+    """Write a picture where a person wants it.
+
+    Raises:
+        BadInput: it cannot be written there, or the name is no picture's.
+    """
+    if path.suffix != ".svg":
+        raise BadInput(f"The picture is an SVG: name it {path.stem}.svg.")
+    try:
+        path.write_text(svg, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"The picture {path} cannot be written: {error.strerror}.") from error
 
 
 def actor() -> str:

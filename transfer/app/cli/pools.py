@@ -1,25 +1,34 @@
 """`kspace pools`: how full the disks are, when they will be full, and what goes when."""
 
 from collections.abc import Iterator
-from typing import Any
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from hardware.pools import amount
-from transfer.app.box_report import box_report
-from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, open_box, print_json
+from transfer.app.box_report import box_report, fill_picture
+from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, open_box, print_json, save_picture
 
 _BAR = 20
 _DAYS = 5
 
 
-def pools(config: ConfigPath = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def pools(
+    config: ConfigPath = DEFAULT_CONFIG,
+    plot: Annotated[Path | None, typer.Option(help="Draw how the spool's disk filled: FILE.svg.")] = None,
+    days: Annotated[float, typer.Option(min=0.001, max=366, help="How far back to draw.")] = 14.0,
+    as_json: AsJson = False,
+) -> None:
     """Show each disk: fill, growth, days to full, mode; and what is freed when.
 
     What no archive has proved to hold is never freed, however full a disk is.
     """
     box = open_box(config)
     report = box_report(box)
+    if plot is not None:
+        save_picture(fill_picture(box, since=box.clock.now() - timedelta(days=days)), plot)
     box.close()
     if as_json:
         print_json(report)

@@ -8,7 +8,7 @@ import typer
 from hardware.builds import BUILDS, Answer
 from hardware.sizing import SHARE, Site
 from kspace.errors import BadInput
-from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, open_box, print_json
+from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, open_box, print_json, save_picture
 from transfer.app.sizing import size_from_history
 
 
@@ -49,17 +49,8 @@ def size(  # noqa: PLR0913 -- each is an option
         )
         answer = Answer(site=site, pool_tb=pool, outage_days=outage, is_raw=not images_only)
     if plot is not None:
-        _draw(answer, plot)
+        save_picture(answer.svg(), plot)
     if as_json:
         print_json(answer.figures())
     else:
         typer.echo("\n".join(answer.sentences()))
-
-
-def _draw(answer: Answer, plot: Path) -> None:
-    if plot.suffix != ".svg":
-        raise BadInput(f"The picture is an SVG: name it {plot.stem}.svg.")
-    try:
-        plot.write_text(answer.svg(), encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"The picture {plot} cannot be written: {error.strerror}.") from error
