@@ -31,6 +31,8 @@ class Lain:
     born_at: datetime
     size: int
     gone_at: datetime | None = None
+    was_deleted: bool = False
+    """By somebody, not by the scanner to make room: that tells nothing of what its store holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Ring:
         longest: list[datetime] = []
         for file in by_age:
             is_oldest = file.gone_at is not None and (len(longest) <= _STUCK or longest[0] <= file.gone_at)
-            if file.gone_at is not None and is_oldest:
+            if file.gone_at is not None and is_oldest and not file.was_deleted:
                 youngest[file.gone_at] = file
             stays = file.gone_at or datetime.max.replace(tzinfo=file.born_at.tzinfo)
             heappush(longest, stays) if len(longest) <= _STUCK else heappushpop(longest, stays)

@@ -7,15 +7,15 @@ unlinked. Whatever is not as expected on the way leaves the file where it was.
 
 import os
 import stat as modes
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from errno import EACCES, EEXIST, ELOOP, EMLINK, ENOENT, ENOSYS, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, EROFS
 from functools import partial
 from hashlib import sha256 as new_sha256
 from pathlib import Path
 from typing import TypeVar
 
-from kspace.errors import FileChanged, FileUnreadable, FileVanished, KspaceError, SourceError
+from kspace.errors import FileChanged, FileUnreadable, FileVanished, SourceError
 from kspace.records import SourceFile
 from kspace.sources.answering import Asking
 from kspace.sources.limiting import Limiter
@@ -39,59 +39,66 @@ class Deleter:
     def delete(
         self, file: SourceFile, *, sha256: str, aside: str, intend: Callable[[], None], go_on: Callable[[], None]
     ) -> None:
-        """Delete the file if it is this one, of these bytes, under one name; what an earlier life moved ``aside`` too.
+        """Delete the file if it is this one, of these bytes, and under one name.
 
         ``go_on`` is called between blocks of the read, ``intend`` after it and before anything is changed: what they
         raise leaves the file as it is.
 
         Raises:
-            FileVanished: there is no such file, neither under its name nor aside.
+            FileVanished: there is no such file.
             FileChanged: it is another one, or its bytes are others; nothing was deleted.
             FileUnreadable: it is no plain file, has a second name, or the share refuses; nothing was deleted.
-            SourceError: the share does not answer. At worst the file lies aside: the next call goes on.
+            SourceError: the share does not answer. At worst the file lies ``aside``, or is gone: `restore` tells.
         """
-        *parents, name = to_bytes(file.path).split(b"/")
-        if {b"", b".", b".."} & {*parents, name}:
-            raise FileUnreadable(_NO_PLAIN_FILE)
-        folder = self._folder(parents)
-        try:
-            aside_ = aside.encode()
-            lies_aside = self._call("look at a file", lambda: _is_there(aside_, folder))
-            here = aside_ if lies_aside else name
-            handle = self._call("open a file", lambda: os.open(here, _FLAGS | os.O_NONBLOCK, dir_fd=folder))
+        with self._folder_of(file.path) as (folder, name):
+            handle = self._call("open a file", lambda: os.open(name, _FLAGS | os.O_NONBLOCK, dir_fd=folder))
             try:
-                self._demand(handle, file, here, folder)
+                as_it_was = self._demand(handle, file, name, folder)
                 if self._digest(handle, file.size, go_on) != sha256:
                     raise FileChanged(_OTHER_BYTES)
                 intend()
-                self._demand(handle, file, here, folder)
-                if not lies_aside:
-                    self._call("move a file", lambda: os.rename(name, aside_, src_dir_fd=folder, dst_dir_fd=folder))
-                    lies_aside = True
-                    self._demand(handle, file, aside_, folder)
-                self._call("delete a file", lambda: os.unlink(aside_, dir_fd=folder))
-            except KspaceError:
-                if lies_aside:
-                    self._put_back(name, aside_, folder)
-                raise
+                if self._demand(handle, file, name, folder).st_ctime_ns != as_it_was.st_ctime_ns:
+                    raise FileChanged(_CHANGED)
+                self._move_aside(name, aside, folder)
+                try:
+                    self._demand(handle, file, aside.encode(), folder)
+                except (FileChanged, FileUnreadable):
+                    self._put_back(name, aside, folder)
+                    raise
+                self._call("delete a file", lambda: os.unlink(aside, dir_fd=folder))
             finally:
                 self._close(handle)
-            self._call("sync a folder", lambda: os.fsync(folder))
+
+    def restore(self, path: str, *, aside: str) -> bool:
+        """Give a file that was moved aside in an earlier life its name back; False: it is at neither place.
+
+        Raises:
+            FileUnreadable: its name is taken; it lies aside, and nothing was deleted.
+            SourceError: the share does not answer.
+        """
+        with self._folder_of(path) as (folder, name):
+            if self._call("look at a file", lambda: _is_there(aside, folder)):
+                self._put_back(name, aside, folder)
+            return self._call("look at a file", lambda: _is_there(name, folder))
+
+    @contextmanager
+    def _folder_of(self, path: str) -> Iterator[tuple[int, bytes]]:
+        """Open a file's folder name by name, since a link on the way would lead out of the share."""
+        *parents, name = to_bytes(path).split(b"/")
+        if {b"", b".", b".."} & {*parents, name}:
+            raise FileUnreadable(_NO_PLAIN_FILE)
+        flags = _FLAGS | os.O_DIRECTORY
+        folder = self._call("open a folder", lambda: os.open(self._root, flags & ~os.O_NOFOLLOW))
+        try:
+            for parent in parents:
+                above = folder
+                folder = self._call("open a folder", partial(os.open, parent, flags, dir_fd=above))
+                self._close(above)
+            yield folder, name
         finally:
             self._close(folder)
 
-    def _folder(self, parents: list[bytes]) -> int:
-        """Open the file's folder name by name: a link on the way would lead out of the share."""
-        folder = self._call("open a folder", lambda: os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        for parent in parents:
-            above = folder
-            try:
-                folder = self._call("open a folder", partial(os.open, parent, _FLAGS | os.O_DIRECTORY, dir_fd=above))
-            finally:
-                self._close(above)
-        return folder
-
-    def _demand(self, handle: int, file: SourceFile, name: bytes, folder: int) -> None:
+    def _demand(self, handle: int, file: SourceFile, name: bytes, folder: int) -> os.stat_result:
         """Raise unless the open file is a plain one, as the catalog knows it, and the only thing of this name."""
         opened = self._call("look at a file", lambda: os.fstat(handle))
         named = self._call("look at a file", lambda: os.stat(name, dir_fd=folder, follow_symlinks=False))
@@ -101,13 +108,19 @@ class Deleter:
             raise FileChanged(_CHANGED)
         if (opened.st_dev, opened.st_ino) != (named.st_dev, named.st_ino):
             raise FileChanged(_CHANGED)
+        return opened
 
-    def _put_back(self, name: bytes, aside: bytes, folder: int) -> None:
+    def _move_aside(self, name: bytes, aside: str, folder: int) -> None:
+        if self._call("look at a file", lambda: _is_there(aside, folder)):
+            raise FileUnreadable(_LEFT_ASIDE.format(aside))
+        self._call("move a file", lambda: os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder))
+
+    def _put_back(self, name: bytes, aside: str, folder: int) -> None:
         """Give a file its name back, unless another has it by now: a link takes no name that is taken."""
         try:
             self._call("put a file back", lambda: os.link(aside, name, src_dir_fd=folder, dst_dir_fd=folder))
         except FileUnreadable as error:
-            raise FileUnreadable(_LEFT_ASIDE.format(os.fsdecode(aside))) from error
+            raise FileUnreadable(_LEFT_ASIDE.format(aside)) from error
         self._call("put a file back", lambda: os.unlink(aside, dir_fd=folder))
 
     def _digest(self, handle: int, size: int, go_on: Callable[[], None]) -> str:
@@ -142,7 +155,7 @@ class Deleter:
             self._call("close a file", lambda: os.close(handle))
 
 
-def _is_there(name: bytes, folder: int) -> bool:
+def _is_there(name: str | bytes, folder: int) -> bool:
     try:
         os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:

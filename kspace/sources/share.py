@@ -13,6 +13,9 @@ from kspace.registry import Plugin
 from kspace.sources.names import fits, to_bytes, to_text
 from kspace.sources.settings import SourceSettings
 
+ASIDE = ".kspace-"
+"""How a name begins under which a file is deleted; it is no raw file."""
+
 
 class Deleting(BaseModel):
     """A site's consent that what every archive proved to hold is deleted on a scanner, and within which limits."""
@@ -98,7 +101,7 @@ class Share:
             os.close(handle)
 
     def _fits(self, name: bytes) -> bool:
-        return fits(name.decode("latin-1"), self._patterns)
+        return not name.startswith(ASIDE.encode()) and fits(name.decode("latin-1"), self._patterns)
 
     def _seen(self, entry: "os.DirEntry[bytes]") -> Iterator[SourceFile]:
         try:

@@ -132,3 +132,21 @@ def test_a_module_is_named_after_what_it_does():
 def test_test_modules_have_names_of_their_own():
     names = [path.name for path in IN_TESTS if path.name not in {"conftest.py", "__init__.py"}]
     assert sorted(names) == sorted(set(names))
+
+
+CHANGING = {"unlink", "remove", "rename", "renames", "rmdir", "removedirs", "rmtree", "link", "symlink", "truncate"}
+CHANGING |= {"write", "pwrite", "mkdir", "makedirs", "chmod", "utime", "touch", "write_bytes", "write_text", "put"}
+
+
+def changed_by(tree: ast.Module) -> set[str]:
+    """Return the calls in a module that could change something at a source."""
+    called = {n.func for n in ast.walk(tree) if isinstance(n, ast.Call)}
+    return {name for name in (getattr(f, "attr", None) or getattr(f, "id", "") for f in called) if name in CHANGING}
+
+
+def test_one_file_alone_changes_anything_at_a_source():
+    of_sources = [path for path in IN_PACKAGES if path.parts[:2] == ("kspace", "sources")]
+    changing = {path.name: changed_by(parsed(path)) for path in of_sources}
+    assert {name: acts for name, acts in changing.items() if acts} == {"deleting.py": {"rename", "link", "unlink"}}
+    asking = [path for path in IN_PACKAGES if "kspace.sources.deleting" in (ROOT / path).read_text(encoding="utf-8")]
+    assert [path.as_posix() for path in asking] == ["transfer/app/deleting.py", "transfer/feeds/delete.py"]

@@ -11,6 +11,7 @@ from hardware.chart import chart
 from hardware.pools import amount
 from hardware.records import PoolMode, Reading
 from kspace.errors import NotFound
+from transfer.app.deleting import served_readers
 from transfer.app.wiring import Box
 from transfer.catalog.flow import growth
 from transfer.catalog.readings import history, newest_readings
@@ -56,6 +57,22 @@ def pool_reports(box: Box) -> list[PoolReport]:
                     mode=list(PoolMode)[int(running.value)] if running else pool.mode(),
                     percent=space.percent if space else None,
                     free_bytes=space.free_bytes if space else None,
+                    bytes_per_day=grows.bytes_per_day,
+                    days_to_full=grows.days_to_full,
+                )
+            )
+        for reader in served_readers(box.config):
+            read = {reading.what: reading for reading in reader.read()}
+            if not read:
+                continue
+            name, free = read["pool_free_bytes"].of, int(read["pool_free_bytes"].value)
+            grows = growth(connection, name, free, machine=machine, now=now)
+            reports.append(
+                PoolReport(
+                    name=f"folder of {name}",
+                    mode=PoolMode.NORMAL,
+                    percent=read["served_used_percent"].value,
+                    free_bytes=free,
                     bytes_per_day=grows.bytes_per_day,
                     days_to_full=grows.days_to_full,
                 )

@@ -4,16 +4,18 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kspace.errors import ConfigError, KspaceError, NotFound
-from transfer.app.wiring import Box
 from transfer.catalog import lists
 from transfer.catalog.loading import load_delivery
 from transfer.catalog.store import LEASE_S, Claim, Store
-from transfer.records import Outcome, RawDelivery
+from transfer.records import Done, Outcome, RawDelivery, StillHeld
 from transfer.stages.send import folder_of
 from transfer.states import DeliveryState
+
+if TYPE_CHECKING:
+    from transfer.app.wiring import Box
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,7 @@ class Custody:
     sha256: str
 
 
-def verified(box: Box, capture_id: int) -> list[Custody]:
+def verified(box: "Box", capture_id: int) -> list[Custody]:
     """Return every verified copy of a capture.
 
     Raises:
@@ -40,7 +42,7 @@ def verified(box: Box, capture_id: int) -> list[Custody]:
     return found
 
 
-def _copies(box: Box, capture_id: int) -> list[Custody]:
+def _copies(box: "Box", capture_id: int) -> list[Custody]:
     """Return what was proved at some time and was not withdrawn, also where a part of it was lost since."""
     archives = box.archives()
     found = []
@@ -63,7 +65,7 @@ def _copies(box: Box, capture_id: int) -> list[Custody]:
     return found
 
 
-def held(box: Box, capture_id: int, *, source: str | None) -> list[Custody]:
+def held(box: "Box", capture_id: int, *, source: str | None) -> list[Custody]:
     """Return every copy of a capture, at one destination or at all: those that were proved and stand, then the rest.
 
     A copy of which the archive lost something may be all there is, and much of it may be whole.
@@ -88,7 +90,7 @@ def _demand_configured(copies: Iterable[Custody]) -> None:
             raise ConfigError(f"A copy lies at {copy.destination}, which the configuration does not name.")
 
 
-def oldest(box: Box, number: int) -> list[int]:
+def oldest(box: "Box", number: int) -> list[int]:
     """Return the captures whose proof in some archive is the oldest, the oldest first."""
     with box.database.read() as connection:
         rows = lists.deliveries(connection, kind="raw")
@@ -98,7 +100,7 @@ def oldest(box: Box, number: int) -> list[int]:
     return list(dict.fromkeys(row["capture_id"] for row in proved))[:number]
 
 
-def prove_again(box: Box, delivery_id: int) -> Outcome | None:
+def prove_again(box: "Box", delivery_id: int) -> Outcome | None:
     """Run the audit of a verified delivery now, as the engine would; None: its lane is taken, or it is paused.
 
     What it finds is committed: a delivery that is not held any more is sent again by the engine.
@@ -118,6 +120,15 @@ def prove_again(box: Box, delivery_id: int) -> Outcome | None:
             raise
         store.commit(claim, outcome)
     return outcome
+
+
+def is_still_held(box: "Box", delivery_id: int) -> bool:
+    """Return whether the archive proves a verified delivery now; False also where it cannot be asked."""
+    try:
+        outcome = prove_again(box, delivery_id)
+    except KspaceError:
+        return False
+    return isinstance(outcome, Done) and isinstance(outcome.result, StillHeld)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from hardware.pools import Pool, PoolReader, WriteReader
 from hardware.readings import Reader
 from kspace.clock import Clock
 from kspace.registry import plugins
+from transfer.app.deleting import served_readers
 from transfer.catalog.database import Database
 from transfer.catalog.flow import FlowReader
 from transfer.config import Config, settings_of
@@ -21,6 +22,7 @@ from transfer.engine import Feed
 from transfer.feeds.sample import Sampling, thin
 
 _THIN_S = 3600.0
+_SERVED_S = 60.0
 
 
 def pools_of(config: Config) -> tuple[Pool, ...]:
@@ -47,6 +49,7 @@ def watch(config: Config, pools: Sequence[Pool], *, database: Database, clock: C
         feed("write", config.pool.every_s, WriteReader(pools)),
         feed("flow", config.flow.every_s, flow),
     ]
+    feeds += [feed(f"served folder {n}", _SERVED_S, reader) for n, reader in enumerate(served_readers(config), start=1)]
     for kind, plugin in plugins(readings).items():
         settings = settings_of(readings, {"kind": kind, **_given(config, kind)})
         if settings.is_on:

@@ -20,6 +20,8 @@ from kspace.sources.limiting import LimitedSource, Limiter
 from kspace.sources.settings import Scope
 from kspace.sources.yielding import Yielding
 from transfer import destinations
+from transfer.app.custody import is_still_held
+from transfer.app.deleting import deleting_feeds
 from transfer.app.signs import signs_of
 from transfer.app.staging import stages
 from transfer.app.watching import pools_of, watch
@@ -91,6 +93,14 @@ class Box:
             self.pools[0], spool=relay.spool, database=self.database, clock=self.clock, machine=relay.name
         )
         self._locks = ExitStack()
+        self._limiters = {
+            scanner.name: Limiter(
+                mbit_per_s=partial(self._rate, scanner),
+                clock=self.clock,
+                yielding=Yielding() if scanner.adaptive else None,
+            )
+            for scanner in config.scanner
+        }
 
     def close(self) -> None:
         """Close the catalog and let others have the folder."""
@@ -101,12 +111,10 @@ class Box:
         """Return every source by its name (``scanner/1``…), with its scanner's name; each behind its limiter."""
         built: dict[str, tuple[str, Source]] = {}
         for scanner in self.config.scanner:
-            rate = partial(self._rate, scanner)
-            limiter = Limiter(mbit_per_s=rate, clock=self.clock, yielding=Yielding() if scanner.adaptive else None)
             for number, given in enumerate(scanner.source, start=1):
                 plugin = plugins(sources)[given["kind"]]
                 bare = AnsweringSource(plugin.build(settings_of(sources, given)), within_s=scanner.answer_s)
-                built[f"{scanner.name}/{number}"] = (scanner.name, LimitedSource(bare, limiter))
+                built[f"{scanner.name}/{number}"] = (scanner.name, LimitedSource(bare, self._limiters[scanner.name]))
         return built
 
     def scope_of(self, name: str) -> Scope:
@@ -278,24 +286,7 @@ class Box:
         return () if self._takes_raw() else ("pack", "fetch")
 
     def _feeds(self, found: dict[str, tuple[str, Source]]) -> list[Feed]:
-        by_name = {s.name: s for s in self.config.scanner}
-        feeds = [
-            Feed(
-                f"find {name}",
-                by_name[scanner].poll_s,
-                _bound(
-                    find,
-                    source,
-                    scanner=scanner,
-                    name=name,
-                    database=self.database,
-                    clock=self.clock,
-                    quiet_s=by_name[scanner].quiet_s,
-                    scope=self.scope_of(name),
-                ),
-            )
-            for name, (scanner, source) in found.items()
-        ]
+        feeds = self._feeds_of_sources(found)
         names = [given["name"] for given in self.config.destination]
         ours = {"machine": self.config.relay.name, "destinations": names}
         if self.config.relay.verify_per_day:
@@ -333,6 +324,29 @@ class Box:
             *self._feeds_of_images(),
             *self._feeds_of_sinks(),
         ]
+
+    def _feeds_of_sources(self, found: dict[str, tuple[str, Source]]) -> list[Feed]:
+        by_name = {s.name: s for s in self.config.scanner}
+        finding = [
+            Feed(
+                f"find {name}",
+                by_name[scanner].poll_s,
+                _bound(
+                    find,
+                    source,
+                    scanner=scanner,
+                    name=name,
+                    database=self.database,
+                    clock=self.clock,
+                    quiet_s=by_name[scanner].quiet_s,
+                    scope=self.scope_of(name),
+                ),
+            )
+            for name, (scanner, source) in found.items()
+        ]
+        here: dict[str, Any] = {"database": self.database, "clock": self.clock}
+        ports: dict[str, Any] = {"limiters": self._limiters, "manners": self.manners()}
+        return [*finding, *deleting_feeds(self.config, prove=partial(is_still_held, self), **ports, **here)]
 
     def _feeds_of_stores(self, found: dict[str, tuple[str, Source]]) -> list[Feed]:
         here: dict[str, Any] = {"database": self.database, "clock": self.clock}

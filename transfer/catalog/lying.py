@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, or_, select, update
 
 from kspace.sources.settings import Scope
 from transfer.catalog import tables
-from transfer.catalog.scanner_tables import raw_store
+from transfer.catalog.scanner_tables import deletion, raw_store
 from transfer.overwriting import Lain, Ring
 
 _KNOWN_FOR = timedelta(days=60)
@@ -32,9 +32,16 @@ def ring_of(connection: Connection, scanner: str, *, now: datetime) -> Ring:
     """
     f, s = tables.source_file.c, raw_store.c
     lately = or_(f.gone_at.is_(None), f.gone_at > now - _KNOWN_FOR)
-    query = select(f.mtime_ns, f.first_seen_at, f.size, f.gone_at)
+    query = select(f.id, f.mtime_ns, f.first_seen_at, f.size, f.gone_at)
     rows = connection.execute(query.where(f.scanner == scanner, f.scope == Scope.STORE, lately))
-    files = [Lain(born_at(mtime_ns, seen_at), size, gone_at) for mtime_ns, seen_at, size, gone_at in rows]
+    c, d = tables.capture.c, deletion.c
+    by_us = (
+        select(c.source_file_id)
+        .join(deletion, d.capture_id == c.id)
+        .where(d.state == "deleted", d.ended_at > now - _KNOWN_FOR)
+    )
+    deleted = set(connection.execute(by_us).scalars())
+    files = [Lain(born_at(r.mtime_ns, r.first_seen_at), r.size, r.gone_at, r.id in deleted) for r in rows]
     noted = connection.execute(select(s.capacity_bytes, s.free_bytes).where(s.scanner == scanner)).first()
     holds: int | None = noted and noted.capacity_bytes
     if noted and holds is None and noted.free_bytes is not None:

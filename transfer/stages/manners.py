@@ -69,6 +69,10 @@ class Manners:
         said = f"Waits: {who} paused the reading of this scanner, until an administrator resumes it on the page."
         return Later(said, _PAUSED_S) if who else None
 
+    def must_wait(self) -> bool:
+        """Return whether no file may be read now."""
+        return self.waits() is not None
+
     def _outside(self) -> Later | None:
         windows, zone, now = self._settings.windows, self._settings.time_zone, self._clock.now()
         if not windows or any(covers(window, wall_clock(now, zone)) for window in windows):

@@ -117,3 +117,25 @@ def test_a_file_that_is_not_there_or_no_toml_is_said_so(configured, tmp_path):
         load_config(tmp_path / "relay.toml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path / "nothing.toml")
+
+
+DELETE = SCANNER.replace(
+    'path = "/mnt/raw"', 'path = "/mnt/raw", delete = { consent = "WHO may delete on s1", by = "Head of MR" }'
+)
+
+
+def test_nothing_is_deleted_on_a_scanner_unless_relay_and_scanner_are_named(configured):
+    assert configured(SCANNER).scanner[0].source[0].get("delete") is None
+    with pytest.raises(ConfigError, match=r"without consent = \".* may delete on s1\""):
+        configured(DELETE)
+    mine = configured(SCANNER).relay.name
+    assert configured(DELETE.replace("WHO", mine))
+    with pytest.raises(ConfigError, match="hold_s"):
+        configured(DELETE.replace("WHO", mine).replace(", by =", ", hold_s = 3600.0, by ="))
+
+
+def test_a_folder_that_the_relay_serves_is_emptied_in_one_way(configured):
+    served = 'serve = { share = "s1", address = "10.1.2.3", user = "s1", quota_gb = 1.0 }'
+    given = DELETE.replace('"share"', '"drop"', 1).replace("delete =", f"{served}, delete =")
+    with pytest.raises(ConfigError, match="take `delete` away"):
+        configured(given)

@@ -12,6 +12,7 @@ from transfer.app.cli import (
     backfill,
     bench,
     check,
+    delete_at_source,
     demo,
     free,
     hold,
@@ -62,6 +63,7 @@ app.command("session")(sessions.session)
 app.command("study")(study.study)
 app.command("assign")(assign.assign)
 app.command("backfill")(backfill.backfill)
+app.command("delete-at-source")(delete_at_source.delete_at_source)
 app.command("free")(free.free_images)
 app.command("route")(route.route)
 of_rules = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Show and change what projects want captured.")

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from transfer.catalog.instant import Instant
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -11,6 +13,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Create the tables."""
+    is_open = sa.text("ended_at IS NULL")
     op.create_table(
         "raw_store",
         sa.Column("scanner", sa.String(length=64), nullable=False),
@@ -18,3 +21,24 @@ def upgrade() -> None:
         sa.Column("free_bytes", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("scanner", name=op.f("pk_raw_store")),
     )
+    op.create_table(
+        "deletion",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("capture_id", sa.Integer(), nullable=False),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("mtime_ns", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("asked_by", sa.String(length=64), nullable=False),
+        sa.Column("machine", sa.String(length=64), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.Column("ended_at", Instant(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_deletion_capture_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deletion")),
+    )
+    op.create_index(
+        "uq_deletion_open", "deletion", ["capture_id"], unique=True, sqlite_where=is_open, postgresql_where=is_open
+    )
+    op.create_index("ix_deletion_source", "deletion", ["source", "state"])
