@@ -10,19 +10,15 @@ from dicom.listener import Listener
 from hardware import sinks
 from hardware.records import PoolMode
 from hardware.sinks import Sink, SinkSettings
-from kspace import sources
 from kspace.clock import Clock, SystemClock
 from kspace.errors import ConfigError
 from kspace.registry import plugins
 from kspace.sources import Source
-from kspace.sources.answering import AnsweringSource
-from kspace.sources.limiting import LimitedSource, Limiter
-from kspace.sources.settings import Scope
-from kspace.sources.yielding import Yielding
 from transfer import destinations
 from transfer.app.custody import is_still_held
 from transfer.app.deleting import deleting_feeds
 from transfer.app.signs import signs_of
+from transfer.app.sourcing import limiters_of, looking_feeds, sources_of
 from transfer.app.staging import stages
 from transfer.app.watching import pools_of, watch
 from transfer.catalog.copies import Copy
@@ -36,9 +32,7 @@ from transfer.destinations.imaging import DicomArchive
 from transfer.destinations.probing import Probed
 from transfer.destinations.reach import Pace, Reach, Slowed, pace_of
 from transfer.engine import Engine, Feed, Stage, Way
-from transfer.feeds.endangered import watch_store
 from transfer.feeds.exports import look_for_exports
-from transfer.feeds.find import find
 from transfer.feeds.hand_over import HandingOver, forget_old
 from transfer.feeds.look import look, look_back
 from transfer.feeds.make_room import MakingRoom
@@ -93,14 +87,7 @@ class Box:
             self.pools[0], spool=relay.spool, database=self.database, clock=self.clock, machine=relay.name
         )
         self._locks = ExitStack()
-        self._limiters = {
-            scanner.name: Limiter(
-                mbit_per_s=partial(self._rate, scanner),
-                clock=self.clock,
-                yielding=Yielding() if scanner.adaptive else None,
-            )
-            for scanner in config.scanner
-        }
+        self._limiters = limiters_of(config, rate=self._rate, clock=self.clock)
 
     def close(self) -> None:
         """Close the catalog and let others have the folder."""
@@ -109,20 +96,7 @@ class Box:
 
     def sources(self) -> dict[str, tuple[str, Source]]:
         """Return every source by its name (``scanner/1``…), with its scanner's name; each behind its limiter."""
-        built: dict[str, tuple[str, Source]] = {}
-        for scanner in self.config.scanner:
-            for number, given in enumerate(scanner.source, start=1):
-                plugin = plugins(sources)[given["kind"]]
-                bare = AnsweringSource(plugin.build(settings_of(sources, given)), within_s=scanner.answer_s)
-                built[f"{scanner.name}/{number}"] = (scanner.name, LimitedSource(bare, self._limiters[scanner.name]))
-        return built
-
-    def scope_of(self, name: str) -> Scope:
-        """Return how much of its scanner a source shows, by the source's name."""
-        scanner, _, number = name.rpartition("/")
-        given = next(s for s in self.config.scanner if s.name == scanner).source[int(number) - 1]
-        scope: Scope = settings_of(sources, given).scope
-        return scope
+        return sources_of(self.config, self._limiters)
 
     def manners(self) -> dict[str, Manners]:
         """Return by scanner when it may be read."""
@@ -320,43 +294,15 @@ class Box:
                 _bound(look_for_exports, rules=self.rules, database=self.database, clock=self.clock),
             ),
             Feed("sweep", _SWEEP_S, _bound(sweep, spool=self.config.relay.spool, database=self.database)),
-            *self._feeds_of_stores(found),
             *self._feeds_of_images(),
             *self._feeds_of_sinks(),
         ]
 
     def _feeds_of_sources(self, found: dict[str, tuple[str, Source]]) -> list[Feed]:
-        by_name = {s.name: s for s in self.config.scanner}
-        finding = [
-            Feed(
-                f"find {name}",
-                by_name[scanner].poll_s,
-                _bound(
-                    find,
-                    source,
-                    scanner=scanner,
-                    name=name,
-                    database=self.database,
-                    clock=self.clock,
-                    quiet_s=by_name[scanner].quiet_s,
-                    scope=self.scope_of(name),
-                ),
-            )
-            for name, (scanner, source) in found.items()
-        ]
         here: dict[str, Any] = {"database": self.database, "clock": self.clock}
         ports: dict[str, Any] = {"limiters": self._limiters, "manners": self.manners()}
-        return [*finding, *deleting_feeds(self.config, prove=partial(is_still_held, self), **ports, **here)]
-
-    def _feeds_of_stores(self, found: dict[str, tuple[str, Source]]) -> list[Feed]:
-        here: dict[str, Any] = {"database": self.database, "clock": self.clock}
-        feeds = []
-        for scanner in self.config.scanner:
-            name, most = scanner.name, scanner.store_gb and int(scanner.store_gb * 1e9)
-            shows = [source for n, (of, source) in found.items() if of == name and self.scope_of(n) is Scope.STORE]
-            run = _bound(watch_store, shows, scanner=name, capacity_bytes=most, **here)
-            feeds.append(Feed(f"endangered {name}", _PLACE_S, run))
-        return feeds
+        deleting = deleting_feeds(self.config, prove=partial(is_still_held, self), **ports, **here)
+        return [*looking_feeds(self.config, found, **here), *deleting]
 
     def _feeds_of_images(self) -> list[Feed]:
         relay, quiet_s = self.config.relay, self.config.quiet_s
