@@ -1,5 +1,6 @@
 """The join: which study and which series a raw measurement belongs to. Pure; docs/design/join.md tells the rule."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -10,7 +11,7 @@ from dicom.clue import Clue, Strength
 from dicom.evidence.first_readout import FirstReadoutClue
 from dicom.evidence.serial import serial_of_measurement
 from dicom.records import Certainty, Decision, Judged, Level, Series, Weight
-from dicom.ticks import reach_of
+from dicom.ticks import is_cut, reach_of
 from dicom.uids import registration_of
 from kspace.records import Measurement
 from kspace.registry import plugins
@@ -128,7 +129,7 @@ def decide(
     the clues do not agree on goes to a person, with all they said.
     """
     known = default_clues() if clues is None else clues
-    found = [_judge(measurement, series, known) for series in sorted(candidates, key=_order)]
+    found = [_judge(measurement, series, known) for series in sorted(_uncut(candidates), key=_order)]
     here = [candidate for candidate in found if not candidate.is_elsewhere]
     studies = _certain_studies(here)
     fitting = [c for c in here if c.series.study_uid in studies and c.fit is not _Fit.NONE]
@@ -139,6 +140,15 @@ def decide(
     # What only might fit, beside it or in another study of this registration, is no rival of what is sure.
     decision = _weigh(sure or fitting or strays, studies, claimed, len(found))
     return replace(decision, judged=tuple(candidate.judged for candidate in found))
+
+
+def _uncut(candidates: Iterable[Series]) -> list[Series]:
+    """Return the series, those of a study that shows no fraction of a second without their times."""
+    known = list(candidates)
+    ticks: dict[str, set[int]] = defaultdict(set)
+    for series in known:
+        ticks[series.study_uid] |= series.ticks
+    return [replace(s, ticks=frozenset()) if is_cut(ticks[s.study_uid]) else s for s in known]
 
 
 def _is_rival(other: Measurement, measurement: Measurement) -> bool:
@@ -153,13 +163,14 @@ def _is_rival(other: Measurement, measurement: Measurement) -> bool:
 def _fits_as_well(rival: Measurement, candidate: _Candidate, clues: Sequence[Clue]) -> bool:
     """Return whether a series could be another measurement's no less than this one's, since a clock was wrong.
 
-    Where number or mark fit both, the images must begin with the first readout of this one: that their times lie
-    outside the other says little, if their clock is not that of the readouts.
+    Where number or mark fit both, that images lie outside the other says something only if the first of them is the
+    first readout of this one: then the images' clock is that of the readouts.
     """
     other = _judge(rival, candidate.series, clues)
     if other.is_elsewhere or other.is_misnamed or other.named < candidate.named:
         return False
-    return not other.is_refuted or not candidate.begins
+    reach = reach_of(rival.ticks)
+    return reach is None or not candidate.begins or all(tick in reach for tick in candidate.series.ticks)
 
 
 def _weigh(

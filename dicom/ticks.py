@@ -1,7 +1,7 @@
 """The scanner's own clock: units of 2.5 ms since its local midnight, in raw data (MDH TimeStamp) and in DICOM."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,12 +29,9 @@ def tick_of(time: str | None) -> int | None:
     return None if rest or tick >= DAY else tick
 
 
-def uncut(ticks: Collection[int]) -> Collection[int]:
-    """Return acquisition times as they are, none where all are whole seconds: something on the way cut them.
-
-    Of what was really acquired at one instant this loses one in 400.
-    """
-    return ticks if any(tick % SECOND for tick in ticks) else ()
+def is_cut(ticks: Iterable[int]) -> bool:
+    """Return whether all acquisition times of a study are whole seconds: something on the way cut them."""
+    return not any(tick % SECOND for tick in ticks)
 
 
 def clock_of(tick: int) -> str:

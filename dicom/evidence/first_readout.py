@@ -2,7 +2,7 @@
 
 from dicom.clue import Clue, NoSettings, Strength
 from dicom.records import Evidence, Level, Series, Weight
-from dicom.ticks import DAY, clock_of, span_of, uncut
+from dicom.ticks import DAY, clock_of, span_of
 from kspace.records import Measurement
 from kspace.registry import Plugin
 
@@ -20,7 +20,7 @@ class FirstReadoutClue(Clue):
 
     def judge(self, measurement: Measurement, series: Series) -> Evidence:
         """Compare the series' first tick with the first readout; it counts only if no image lies outside."""
-        span, ticks = span_of(measurement.ticks), uncut(series.ticks)
+        span, ticks = span_of(measurement.ticks), series.ticks
         if span is None or not ticks:
             return self._silent(f"acquisition times missing in {'the DICOM' if span else 'the raw data'}")
         if any(tick not in span for tick in ticks):

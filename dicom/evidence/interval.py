@@ -2,7 +2,7 @@
 
 from dicom.clue import Clue, NoSettings, Strength
 from dicom.records import Evidence, Level, Series, Weight
-from dicom.ticks import clock_of, span_of, uncut
+from dicom.ticks import clock_of, span_of
 from kspace.records import Measurement
 from kspace.registry import Plugin
 
@@ -17,7 +17,7 @@ class IntervalClue(Clue):
 
     def judge(self, measurement: Measurement, series: Series) -> Evidence:
         """Compare the series' ticks with the first and the last readout."""
-        span, ticks = span_of(measurement.ticks), uncut(series.ticks)
+        span, ticks = span_of(measurement.ticks), series.ticks
         if span is None or not ticks:
             return self._silent(f"acquisition times missing in {'the DICOM' if span else 'the raw data'}")
         inside = [tick for tick in ticks if tick in span]

@@ -4,7 +4,7 @@ import numpy as np
 
 from dicom.clue import Clue, NoSettings, Strength
 from dicom.records import Evidence, Level, Series, Weight
-from dicom.ticks import DAY, clock_of, span_of, uncut
+from dicom.ticks import DAY, clock_of, span_of
 from kspace.records import Measurement
 from kspace.registry import Plugin
 
@@ -22,7 +22,7 @@ class TickClue(Clue):
 
     def judge(self, measurement: Measurement, series: Series) -> Evidence:
         """Look for the series' ticks among the readouts; contradict only where all lie outside the measurement."""
-        span, ticks = span_of(measurement.ticks), uncut(series.ticks)
+        span, ticks = span_of(measurement.ticks), series.ticks
         if span is None or not ticks:
             return self._silent(f"acquisition times missing in {'the DICOM' if span else 'the raw data'}")
         inside = [tick % DAY for tick in ticks if tick in span]

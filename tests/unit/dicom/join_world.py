@@ -104,10 +104,10 @@ class _Session:
         uids = frozenset("2.25." + uid[-15:] if self.is_renamed else uid for uid in self.study_uids)
         captured = {id(raw.measurement.ticks) for raw in self.world.raw[first:]}
         for n, raw in enumerate(self.world.raw[first:], first):
-            twice = {id(other.ticks) in captured for other in self.ran if _is_twice(raw.measurement, other)}
+            mine, off = raw.measurement, abs(self.shift)
+            twice = {id(other.ticks) in captured for other in self.ran if _is_twice(mine, other, off=off)}
             truth = Truth.UNTOLD if False in twice else Truth.TWICE if twice else raw.truth
-            keyed = frozenset[str]() if twice else raw.keyed_uids
-            self.world.raw[n] = replace(raw, study_uids=uids, truth=truth, keyed_uids=keyed)
+            self.world.raw[n] = replace(raw, study_uids=uids, truth=truth)
 
     def _visit(self) -> None:
         self.scan("localizer", readouts=48)
@@ -217,7 +217,11 @@ class _Session:
         self.scan("AdjCoilSens", series=0, readouts=32)
         if self.dice.random() < 0.3:
             self.protocol_number -= 1  # it has the number of what needs it
+        if self.dice.random() < 0.3:
+            self.world.raw.pop()  # nobody asked for it
         self.scan(name)
+        if self.dice.random() < 0.1:
+            self.world.raw.pop()
 
     # --- how a scanner writes it down ---
 
@@ -326,9 +330,7 @@ class _Session:
             is_known = (
                 self.is_xa or len(self.study_uids) == 1 or made.frame_of_reference == raw.measurement.frame_of_reference
             )
-            # Of those that were taken at one instant one in 400 has no fraction, as if it had been cut.
-            is_timed = any(tick % _SECOND for tick in made.ticks)
-            is_keyed = is_known and not is_changed and made.lprotid is not None and is_timed
+            is_keyed = is_known and not is_changed and made.lprotid is not None and bool(made.ticks)
             keyed = raw.keyed_uids | ({made.series_uid} if is_keyed else set())
             raw = replace(raw, series_uids=raw.series_uids | {made.series_uid}, keyed_uids=keyed)
         self.world.raw[-1] = raw = replace(raw, truth=self._truth(raw))
@@ -344,12 +346,12 @@ class _Session:
         return Truth.BLURRED if self.cut or self.shift or self.jump < 0 else Truth.STRIPPED
 
 
-def _is_twice(one: Measurement, other: Measurement) -> bool:
-    """Return whether two runs of the scanner, by its clock, shared an instant and a number."""
+def _is_twice(one: Measurement, other: Measurement, *, off: int) -> bool:
+    """Return whether two runs shared a number and an instant, by a clock that may be off by so many ticks."""
     if one.ticks is other.ticks or one.lprotid != other.lprotid or not one.ticks or not other.ticks:
         return False
     pairs = ((one.ticks, other.ticks), (other.ticks, one.ticks))
-    return any((b[0] - a[0]) % _DAY <= (a[-1] - a[0]) % _DAY for a, b in pairs)
+    return any((b[0] - a[0]) % _DAY <= (a[-1] - a[0]) % _DAY + off for a, b in pairs)
 
 
 _PARTS = ("_visit", "_series", "_truth", "_study", "_belongs", "_run", "_told")

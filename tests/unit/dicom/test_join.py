@@ -98,7 +98,13 @@ CASES = {
     "noise comes first": (RAW, [with_(**LATER)], SURE, ["1.2.53"]),
     "no number, but the same beginning": (RAW, [with_(**NO_NUMBER)], ASK, []),
     "no number, and the time of a later readout alone": (RAW, [with_(**NO_NUMBER, **LATER)], ASK, []),
-    "whole seconds are no times": (WHOLE, [with_(ticks=frozenset({26_422_400}))], ASK, []),
+    "whole seconds alone are no times": (WHOLE, [with_(ticks=frozenset({26_422_400}))], ASK, []),
+    "a whole second, in a study that shows fractions": (
+        WHOLE,
+        [with_(ticks=frozenset({26_422_400})), with_(series_uid="1.2.54", lprotid=-9, ticks=frozenset({FIRST + 9999}))],
+        SURE,
+        ["1.2.53"],
+    ),
     "whole seconds are no beginning": (WHOLE, [with_(**NO_NUMBER, ticks=frozenset({26_422_400}))], ASK, []),
     "a series that goes on after the measurement": (RAW, [with_(ticks=frozenset({FIRST, FIRST + 9999}))], ASK, []),
     "a mark and a time": (MARKED, [with_(**NO_NUMBER, **LATER, free_uuid=UUID)], SURE, ["1.2.53"]),
@@ -176,6 +182,18 @@ RIVALS = {
     "a repeat that ran at the very same times": (replace(RAW, mid=1), [FIT], [replace(RAW, mid=2)], []),
     "one of another number": (RAW, [FIT], [replace(NO_MORE, lprotid=-223)], ["1.2.53"]),
     "one of its number that began later": (RAW, [FIT], [NO_MORE], ["1.2.53"]),
+    "one of its number that began after the first of several images": (
+        RAW,
+        [with_(ticks=frozenset({FIRST, FIRST + 160}))],
+        [NO_MORE],
+        ["1.2.53"],
+    ),
+    "one of its number that ran all the while": (
+        replace(NO_MORE, ticks=RAW.ticks[10:200]),
+        [with_(ticks=frozenset({RAW.ticks[10], RAW.ticks[20]}))],
+        [RAW],
+        [],
+    ),
     "one of its number that had begun before": (NO_MORE, [with_(ticks=frozenset({FIRST + 80}))], [RAW], []),
     "a clock that is off by what the other's was set back": (
         replace(RAW, mid=2, ticks=array("I", [t + 1 for t in RAW.ticks])),
