@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from dicom.records import Certainty, Decision
 from kspace.clock import Clock
@@ -13,7 +13,7 @@ from transfer.catalog.dependencies import wake_needed
 from transfer.catalog.judging import judge
 from transfer.catalog.loading import load_capture
 from transfer.catalog.matching import BY_HAND, movable, move, withdraw
-from transfer.catalog.notices import in_doubt
+from transfer.catalog.reviewing import waits
 from transfer.records import Capture
 from transfer.states import CaptureState
 
@@ -41,17 +41,24 @@ class SeriesName:
     protocol: str | None
 
 
-def doubts(database: Database) -> list[Doubt]:
-    """Return every capture without a session, or whose scan late images put in doubt, with all evidence."""
+def doubts(database: Database, *, capture_id: int | None = None) -> list[Doubt]:
+    """Return every capture without a session, or whose scan late images put in doubt, with all evidence.
+
+    Of one capture it is returned however certain its scan is.
+
+    Raises:
+        NotFound: there is no capture of this number.
+    """
     c = tables.capture.c
-    is_held = (c.state == CaptureState.HELD) & c.held_code.in_(["join", BY_HAND])
-    waits = or_(c.state == CaptureState.PACKED, is_held, select(tables.alert.c.id).where(in_doubt(c.id)).exists())
     with database.read() as connection:
-        captures = [load_capture(connection, i) for i in connection.execute(select(c.id).where(waits)).scalars().all()]
+        query = select(c.id).where(waits()).order_by(c.id)
+        ids = connection.execute(query).scalars().all() if capture_id is None else [capture_id]
+        captures = [load_capture(connection, i) for i in ids]
     found = []
     for capture in captures:
         decision = judge(database, capture.image) if capture.image else _UNREADABLE
-        if decision.certainty is not Certainty.CERTAIN or capture.state is not CaptureState.PACKED:
+        is_asked = capture_id is not None or capture.state is not CaptureState.PACKED
+        if decision.certainty is not Certainty.CERTAIN or is_asked:
             names = _names(database, [j.series_uid for j in decision.judged])
             found.append(Doubt(capture, decision, names))
     return found

@@ -36,6 +36,10 @@ name = "page-box"
 folder = "{folder}/relay"
 {catalog}
 
+[[scanner]]
+name = "prisma"
+source = [{{ kind = "share", path = "{folder}/share" }}]
+
 [[destination]]
 name = "central"
 kind = "xnat"
@@ -122,6 +126,7 @@ def page(folder: Path, *, catalog: str = "") -> Iterator[tuple[WebServer, Box]]:
     people += [User(name="boss", password="bossboss"), User(name="relay", password="relay")]
     projects = (Project(id="HEART"), Project(id="BRAIN"))
     with Sandbox(folder / "archive", SandboxSettings(users=tuple(people), projects=projects)) as sandbox:
+        (folder / "share").mkdir()
         (folder / "password").write_text("relay")
         (folder / "hash").write_text(hashed(LOCAL_PASSWORD))
         (folder / "relay.toml").write_text(

@@ -18,6 +18,8 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from dicom.listener import ListenerSettings
 from hardware.host.encryption import is_encrypted
+from hardware.readings import NoAnswer, NotHere
+from hardware.readings.clock import ClockReader, ClockSettings
 from kspace import sources
 from kspace.errors import BadInput, KspaceError
 from kspace.sources.settings import Scope
@@ -59,9 +61,46 @@ def run_checks(box: Box, *, destination: str | None = None) -> Iterator[Finding]
     yield from _wishes(box)
 
 
-def _sinks(box: Box) -> Iterator[Finding]:
+def items(box: Box) -> list[str]:
+    """Return what can be tried one by one, as `check_item` takes it."""
+    config = box.config
+    found = ["spool", "clock", *(f"source {name}" for name in box.sources())]
+    found += [f"destination {given['name']}" for given in config.destination]
+    found += [f"listener {listener.ae_title}" for listener in config.dicom]
+    return [*found, *(f"sink {name}" for name in box.sinks() if name != "log")]
+
+
+def check_item(box: Box, item: str) -> Iterator[Finding]:
+    """Try one thing that the configuration names.
+
+    Raises:
+        BadInput: it names no such thing.
+    """
+    kind, _, name = item.partition(" ")
+    if item not in items(box):
+        raise BadInput(f"The configuration has no {item!r}. Nothing was tried.")
+    if kind == "listener":
+        yield from _listener(next(given for given in box.config.dicom if given.ae_title == name))
+    elif not name:
+        yield from {"spool": _spool, "clock": _own_clock}[kind](box)
+    else:
+        yield from {"source": _sources, "destination": _destinations, "sink": _sinks}[kind](box, name)
+
+
+def _own_clock(box: Box) -> Iterator[Finding]:
+    try:
+        told = {r.what: r for r in ClockReader(ClockSettings(**box.config.reading.get("clock", {}))).read()}
+    except (NotHere, NoAnswer) as error:
+        yield Finding("clock of this machine", is_right=False, said=str(error))
+        return
+    is_right, offset = told["clock_is_synchronised"].value == 1, told.get("clock_offset_seconds")
+    said = "follows a time server" if is_right else "follows no time server; see `chronyc sources`, or `timedatectl`"
+    yield Finding("clock of this machine", is_right, said + (f", {offset.value:.3f} s off" if offset else ""))
+
+
+def _sinks(box: Box, only: str | None = None) -> Iterator[Finding]:
     """Say who would be told, what waits, and whether a mail server answers; that a message is taken only one tells."""
-    built = {name: sink for name, (_, sink) in box.sinks().items() if name != "log"}
+    built = {name: sink for name, (_, sink) in box.sinks().items() if name != "log" and only in {None, name}}
     names = [*built]
     with box.database.read() as connection:
         for sink in waiting(connection, names):
@@ -108,9 +147,11 @@ def _secrecy(spool: Path) -> Finding:
     return Finding(what, is_right=True, said=said, warns=True)
 
 
-def _sources(box: Box) -> Iterator[Finding]:
+def _sources(box: Box, only: str | None = None) -> Iterator[Finding]:
     given = [settings_of(sources, one) for scanner in box.config.scanner for one in scanner.source]
     for (name, (_, source)), settings in zip(box.sources().items(), given, strict=True):
+        if only not in {None, name}:
+            continue
         if settings.warning:
             yield Finding(f"way to {name}", is_right=True, said=settings.warning, warns=True)
         try:

@@ -62,15 +62,19 @@ def images_waiting_for_a_person(connection: Connection, sight: Sight) -> int:
     return number
 
 
-def at_risk(connection: Connection, sight: Sight, *, now: datetime, limit: int = 8) -> tuple[int, list[Row]]:
-    """Return how many files only the scanner has, for a day or after failed attempts, and the oldest of them."""
+def only_there(connection: Connection, sight: Sight, *, now: datetime, limit: int = 200) -> tuple[int, list[Row]]:
+    """Return how many files only the scanner has, for a day or after failed attempts, and the oldest that it alone has.
+
+    ``is_late`` says of each whether it is counted.
+    """
     c, f = tables.capture.c, tables.source_file.c
-    only_there = c.state.in_([CaptureState.FOUND, CaptureState.SETTLED]) & c.manifest.is_(None) & f.gone_at.is_(None)
-    is_late = only_there & or_(c.failures > 0, f.first_seen_at < now - timedelta(days=1)) & sight.capture()
-    query = select(c.id, c.state, c.reason, f.scanner, f.size, f.first_seen_at.label("since_at"))
-    joined = query.join(tables.source_file).where(is_late).order_by(f.first_seen_at).limit(limit)
-    number = connection.execute(select(func.count(c.id)).join(tables.source_file).where(is_late)).scalar_one()
-    return number, [dict(row) for row in connection.execute(joined).mappings()]
+    unread = c.state.in_([CaptureState.FOUND, CaptureState.SETTLED]) & c.manifest.is_(None) & f.gone_at.is_(None)
+    is_late = or_(c.failures > 0, f.first_seen_at < now - timedelta(days=1))
+    columns = (c.id, c.state, c.reason, f.scanner, f.size, f.scope, f.mtime_ns, f.first_seen_at.label("since_at"))
+    query = select(*columns, is_late.label("is_late")).join(tables.source_file).where(unread, sight.capture())
+    found = connection.execute(query.order_by(f.mtime_ns, c.id).limit(limit)).mappings()
+    counted = select(func.count(c.id)).join(tables.source_file).where(unread, is_late, sight.capture())
+    return connection.execute(counted).scalar_one(), [dict(row) for row in found]
 
 
 def pace(connection: Connection, *, now: datetime) -> tuple[float, float]:

@@ -254,7 +254,7 @@ def _facts(row: Row, sent: Collection[Row]) -> RawFacts:
 def _series(connection: Connection, study_id: int) -> list[Row]:
     s, i = tables.series.c, tables.instance.c
     query = (
-        select(s.series_uid, s.number, s.protocol, s.document, func.count(i.id).label("instances"))
+        select(s.id, s.series_uid, s.number, s.protocol, s.document, func.count(i.id).label("instances"))
         .outerjoin(tables.instance)
         .where(s.study_id == study_id)
         .group_by(s.id)
@@ -263,6 +263,7 @@ def _series(connection: Connection, study_id: int) -> list[Row]:
     rows = connection.execute(query).all()
     return [
         {
+            "id": row.id,
             "series_uid": row.series_uid,
             "number": row.number,
             "protocol": row.protocol,

@@ -97,7 +97,9 @@ def story(connection: Connection, capture_id: int) -> Row:
             .all()
         )
     v = t.event.c
-    happened = select(v.at, v.actor, v.verb, v.detail).where(v.subject == "capture", v.subject_id == capture_id)
+    of_this = (v.subject == "capture") & (v.subject_id == capture_id)
+    of_sent = (v.subject == "delivery") & v.subject_id.in_([row["id"] for row in sent])
+    happened = select(v.at, v.actor, v.subject, v.subject_id, v.verb, v.detail).where(of_this | of_sent)
     return {
         **rows[0],
         "measurements": [row["document"] for row in _of(connection, t.measurement, capture_id)],
@@ -131,8 +133,10 @@ def receipts(connection: Connection, reference: str) -> list[Row]:
     return found
 
 
-def alerts(connection: Connection, *, open_only: bool = True) -> list[Row]:
-    """Return alerts, the newest first, each with who acknowledged it as it stands."""
+def alerts(
+    connection: Connection, *, open_only: bool = True, after: int | None = None, limit: int | None = None
+) -> list[Row]:
+    """Return alerts, the newest first, each with who acknowledged it as it stands; those ``after`` one."""
     a, k = tables.alert.c, acknowledgement.c
     said = (k.alert_id == a.id) & (k.severity == a.severity)
     query = (
@@ -142,6 +146,9 @@ def alerts(connection: Connection, *, open_only: bool = True) -> list[Row]:
     )
     if open_only:
         query = query.where(a.cleared_at.is_(None))
+    if after is not None:
+        query = query.where(a.id < after)
+    query = query.limit(limit)
     return _rows(connection.execute(query).mappings().all())
 
 

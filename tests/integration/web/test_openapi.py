@@ -8,14 +8,8 @@ from schemathesis.specs.openapi import checks as described_by
 
 from tests.integration.webworld import Browser, page
 
-PLACES = {
-    "/api/home",
-    "/api/sessions",
-    "/api/sessions/{number}",
-    "/api/captures/{number}",
-    "/api/alerts",
-    "/api/tokens",
-}
+_PAGES = ("home", "sessions", "sessions/{number}", "captures/{number}", "review", "review/{number}", "queue", "pools")
+PLACES = {f"/api/{name}" for name in (*_PAGES, "alerts", "settings", "audit", "tokens")}
 _CHECKS = [
     not_a_server_error,
     described_by.status_code_conformance,

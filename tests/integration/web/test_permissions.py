@@ -47,6 +47,13 @@ MATRIX = {
             "/captures/3/receipts/8": _UNSEEN,
         }
     ),
+    ("GET", "/captures/{number}/quick-look.png"): _page(
+        {"/captures/1/quick-look.png": (404,) * 5, "/captures/9/quick-look.png": (404,) * 5}
+    ),
+    # There is nothing to draw, which only who sees it is told.
+    ("POST", "/captures/{number}/quick-look"): _page(
+        {"/captures/1/quick-look": (400, 400, 404, 400, 400), "/captures/9/quick-look": (404, 404, 404, 404, 400)}
+    ),
     # Nothing of them can be retried, which only who may retry is told.
     ("POST", "/captures/{number}/{act}"): _page(
         {
@@ -56,6 +63,38 @@ MATRIX = {
             "/captures/1/delete": (422,) * 5,
         }
     ),
+    ("POST", "/sessions/{number}/assign"): _page({"/sessions/1/assign": (403, 403, 403, 403, 400)}),
+    **dict(_twins("/review", {"/review": _ALL})),
+    **dict(
+        _twins(
+            "/review/{number}",
+            {
+                "/review/1": _HEART,
+                "/review/2": _BRAIN,
+                "/review/3": _HEART,
+                "/review/9": _UNSEEN,
+                "/review/77": _NOWHERE,
+            },
+        )
+    ),
+    # What is of a project is linked by its members, from and to projects of theirs alone; what is linked is no number.
+    ("POST", "/review/{number}/{act}"): _page(
+        {
+            "/review/1/link": (403, 400, 404, 400, 404),
+            "/review/3/link": (403, 403, 404, 403, 404),
+            "/review/9/unlink": (404, 404, 404, 404, 400),
+            "/review/3/undo": (403, 403, 404, 403, 400),
+            "/review/9/undo": (404, 404, 404, 404, 400),
+            "/review/1/delete": (422,) * 5,
+        }
+    ),
+    **dict(_twins("/queue", {"/queue": _BOSS, "/queue?line=scanner:none": (403, 403, 403, 403, 404)})),
+    ("POST", "/queue/steer"): _page({"/queue/steer": (403, 403, 403, 403, 404)}),
+    ("POST", "/queue/turn"): _page({"/queue/turn": (403, 403, 403, 403, 404)}),
+    **dict(_twins("/pools", {"/pools": _BOSS})),
+    **dict(_twins("/settings", {"/settings": _BOSS})),
+    ("POST", "/settings/test"): _page({"/settings/test": (403, 403, 403, 403, 400)}),
+    **dict(_twins("/audit", {"/audit": _BOSS})),
     **dict(_twins("/alerts", {"/alerts": _BOSS})),
     **dict(_twins("/tokens", {"/tokens": _ALL})),
     ("POST", "/tokens"): _page({"/tokens": (400,) * 5}),
@@ -107,7 +146,7 @@ def test_an_address_answers_whom_it_must(method, place, browsers, forms):
     forged = place in {"/sign-in", "/sign-out"}
     got = []
     for name, browser in browsers.items():
-        given = {"form": "" if forged else forms[name], "key": "none", "note": "seen to"}
+        given = {"form": "" if forged else forms[name], "key": "none", "note": "seen to", "scan": "x"}
         got.append(browser.request(method, place, **({"data": given} if method == "POST" else {})).status_code)
     assert dict(zip(WHO, got, strict=True)) == dict(zip(WHO, wanted, strict=True))
 

@@ -8,13 +8,17 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from transfer.catalog import box_tables, outbox_tables, rule_tables, scanner_tables, tables, web_tables
 from transfer.catalog.database import CatalogDown
-from transfer.catalog.rule_tables import rule_version
+
+MODULES = (box_tables, outbox_tables, rule_tables, scanner_tables, tables, web_tables)
+"""A table is known only where its module was imported."""
 
 
 def test_migrations_build_what_the_tables_describe(database):
     with database.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), rule_version.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+    assert all(module.metadata is tables.metadata for module in MODULES)
 
 
 def test_migrating_twice_changes_nothing(database):
@@ -34,7 +38,7 @@ def test_events_can_be_neither_changed_nor_deleted(database, statement):
 def test_versions_of_rules_can_be_neither_changed_nor_deleted(database, statement):
     values = {"project": "P", "version": 1, "rules": [], "comment": "", "actor": "a", "at": datetime.now(UTC)}
     with database.write() as connection:
-        connection.execute(rule_version.insert().values(values))
+        connection.execute(rule_tables.rule_version.insert().values(values))
     with pytest.raises(DBAPIError, match="append-only"), database.write() as connection:
         connection.execute(text(statement))
 

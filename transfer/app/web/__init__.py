@@ -12,12 +12,42 @@ from starlette.staticfiles import StaticFiles
 
 from kspace.errors import KspaceError
 from transfer.app.web import shielding
-from transfer.app.web.pages import alerts, capture, entrance, home, session, sessions, tokens
+from transfer.app.web.pages import (
+    alerts,
+    audit,
+    capture,
+    entrance,
+    home,
+    look,
+    pools,
+    queue,
+    review,
+    session,
+    sessions,
+    settings,
+    tokens,
+    weighing,
+)
 from transfer.app.web.site import Site
 from transfer.app.wiring import Box
 
 _STATIC = Path(__file__).parent / "static"
-_PAGES = (entrance, home, sessions, session, capture, alerts, tokens)
+_PAGES = (
+    entrance,
+    home,
+    sessions,
+    session,
+    look,
+    capture,
+    review,
+    weighing,
+    queue,
+    pools,
+    alerts,
+    settings,
+    audit,
+    tokens,
+)
 _KEPT_S = 3600
 
 

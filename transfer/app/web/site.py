@@ -1,6 +1,7 @@
 """What all pages stand on: the relay, the door, the visits, the templates; and who asks."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,10 +10,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from transfer import destinations
-from transfer.app.web.access import NotAllowed, NotSignedIn, Visit, Visits
+from transfer.app.looks import QuickLooks
+from transfer.app.web.access import NotAllowed, NotSignedIn, Tries, Visit, Visits
+from transfer.app.web.risk import Risks
 from transfer.app.web.signin import Door
 from transfer.app.web.tokens import People, Tokens
-from transfer.app.web.wording import day, number, size, when, word
+from transfer.app.web.wording import day, number, plain, size, when, word
 from transfer.app.wiring import Box
 from transfer.config import settings_of
 
@@ -33,6 +36,9 @@ class Site:
         self.clock = box.clock
         self.visits = Visits(xnats, clock=box.clock)
         people = People(xnats=xnats, admins=settings.admins, has_local=settings.local_admin is not None)
+        self.looks = QuickLooks(box)
+        self.risks = Risks(box)
+        self.tests = Tries(most=6, within=timedelta(minutes=2), now=box.clock.now)
         self.tokens = Tokens(people, database=box.database, clock=box.clock)
         self.door = Door(settings, xnats, database=box.database, clock=box.clock)
         self._templates = Environment(
@@ -48,6 +54,7 @@ class Site:
             "day": day,
             "word": word,
             "number": number,
+            "plain": plain,
         }
         self._templates.filters.update(filters)
 

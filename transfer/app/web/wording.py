@@ -36,3 +36,8 @@ def word(text: str) -> Markup:
 def number(count: int, what: str) -> str:
     """Return how many there are of something whose plural ends in s."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def plain(value: float) -> str:
+    """Return a number as short as it can be said."""
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"

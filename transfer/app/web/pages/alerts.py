@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from kspace.errors import BadInput
@@ -14,21 +14,25 @@ from transfer.catalog import lists
 from transfer.catalog.notices import acknowledge
 
 router = APIRouter()
-_SHOWN = 200
+_PAGE = 50
+After = Annotated[int | None, Query(ge=1, le=999_999_999)]
 _SAID = ("id", "key", "severity", "text", "raised_at", "cleared_at", "actor", "note", "acked_at")
 
 
 @router.get("/alerts", include_in_schema=False)
-def show(request: Request, visit: Annotated[Visit, Depends(admin_of)], history: bool = False) -> Response:
+def show(
+    request: Request, visit: Annotated[Visit, Depends(admin_of)], history: bool = False, after: After = None
+) -> Response:
     """Show alerts."""
     site = site_of(request)
-    return site.page(request, "alerts.html", {"told": tell(site, history=history), "history": history}, visit=visit)
+    told = {"told": tell(site, history=history, after=after), "history": history}
+    return site.page(request, "alerts.html", told, visit=visit)
 
 
 @router.get("/api/alerts", responses=ANSWERS, dependencies=[Depends(admin_of)])
-def read(request: Request, history: bool = False) -> dict[str, Any]:
-    """Return alerts, those too that are over if asked for."""
-    return tell(site_of(request), history=history)
+def read(request: Request, history: bool = False, after: After = None) -> dict[str, Any]:
+    """Return alerts, those too that are over if asked for; ``after`` of one page asks for the next."""
+    return tell(site_of(request), history=history, after=after)
 
 
 @router.post("/alerts/acknowledge", include_in_schema=False)
@@ -49,8 +53,9 @@ def see_to(
     return RedirectResponse("/alerts", 303)
 
 
-def tell(site: Site, *, history: bool) -> dict[str, Any]:
-    """Return what stands on the page: the newest, and how many there are."""
+def tell(site: Site, *, history: bool, after: int | None) -> dict[str, Any]:
+    """Return what stands on the page, and the cursor to go on with."""
     with site.box.database.read() as connection:
-        found = lists.alerts(connection, open_only=not history)
-    return {"number": len(found), "alerts": [{k: one[k] for k in _SAID} for one in found[:_SHOWN]]}
+        found = lists.alerts(connection, open_only=not history, after=after, limit=_PAGE + 1)
+    shown = [{k: one[k] for k in _SAID} for one in found[:_PAGE]]
+    return {"alerts": shown, "after": shown[-1]["id"] if len(found) > _PAGE else None}

@@ -10,6 +10,7 @@ from transfer import operations
 from transfer.app.web.access import NotAllowed, Visit
 from transfer.app.web.answers import ANSWERS
 from transfer.app.web.pages.entrance import demand_own_form
+from transfer.app.web.pages.look import seen
 from transfer.app.web.pages.session import Number
 from transfer.app.web.site import Site, site_of, visit_of
 from transfer.catalog import browsing, lists
@@ -28,7 +29,14 @@ _STEPS = {
     "capture.retried": "goes on",
     "capture.grew": "still growing",
     "capture.skipped": "not wanted",
+    "delivery.sent": "sent",
+    "delivery.verified": "proved, and a receipt signed",
+    "delivery.held": "held",
+    "delivery.retried": "goes on",
 }
+_WAY = ("found", "settled", "packed", "joined", "sent", "proved")
+_REACHED = {"capture.found": 0, "capture.settled": 1, "capture.packed": 2, "capture.matched": 3, "capture.linked": 3}
+_REACHED |= {"delivery.sent": 4, "delivery.verified": 5}
 _DONE = {CaptureState.RETIRED, CaptureState.RELEASED, CaptureState.SKIPPED}
 _LONGEST = 200
 
@@ -62,11 +70,11 @@ def act_on(  # noqa: PLR0913, PLR0917 -- the parts of the request
     request: Request,
     visit: Annotated[Visit, Depends(visit_of)],
     number: Number,
-    act: Literal["hold", "retry"],
+    act: Literal["hold", "retry", "take"],
     form: Annotated[str, Form()] = "",
     reason: Annotated[str, Form(max_length=_LONGEST)] = "",
 ) -> Response:
-    """Hold it or let it go on, as the person who asks."""
+    """Hold it, let it go on, or take it as it is (damaged, or unwanted by the rules), as the person who asks."""
     demand_own_form(visit, form)
     site = site_of(request)
     _, sent = _story(site, visit, number, is_whole=True)
@@ -78,7 +86,7 @@ def act_on(  # noqa: PLR0913, PLR0917 -- the parts of the request
             raise BadInput("Say why, in a few words without patient data. Nothing was changed; go back and try again.")
         operations.hold(site.box.database, str(number), reason=reason.strip(), **done)
     else:
-        operations.retry(site.box.database, str(number), **done)
+        operations.retry(site.box.database, str(number), as_is=act == "take", **done)
     return RedirectResponse(f"/captures/{number}", 303)
 
 
@@ -89,7 +97,11 @@ def tell(site: Site, visit: Visit, number: int) -> dict[str, Any]:
         NotFound: there is no such capture, or it is not for the viewer.
     """
     story, sent = _story(site, visit, number)
+    capture = seen(site, visit, number)
+    look = site.looks.find(capture)
     is_theirs = visit.may_change(story["deliveries"])
+    theirs = {d["id"] for d in sent}
+    events = [e for e in story["events"] if e["subject"] == "capture" or e["subject_id"] in theirs]
     state = CaptureState(story["state"])
     held = state is CaptureState.HELD or any(d["state"] == CaptureState.HELD for d in sent)
     return {
@@ -100,10 +112,24 @@ def tell(site: Site, visit: Visit, number: int) -> dict[str, Any]:
         "decisions": [{k: d[k] for k in ("step", "reason", "at")} for d in story["decisions"]] if is_theirs else [],
         "matches": [_matched(match, is_all=visit.is_admin) for match in story["matches"] if match["undone_at"] is None],
         "deliveries": [_sent(d) for d in sent],
-        "events": [_happened(event, is_theirs=is_theirs) for event in story["events"]],
+        "events": [_happened(event, sent, is_theirs=is_theirs) for event in events],
+        "way": _way(events),
+        "quick_look": look and look.told,
+        "may_draw": look is None and site.looks.can_draw(capture),
         "may_hold": is_theirs and state not in {CaptureState.HELD, *_DONE},
         "may_retry": is_theirs and held,
+        "may_take": visit.is_admin and (state is CaptureState.SKIPPED or (held and story["sha256"] is None)),
     }
+
+
+def _way(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each step of the way with when it was reached last; None: not yet, or no longer."""
+    reached: list[Any] = [None] * len(_WAY)
+    for event in events:
+        step = _REACHED.get(event["verb"])
+        if step is not None:
+            reached[step:] = [event["at"], *[None] * (len(_WAY) - step - 1)]
+    return [{"step": name, "at": at} for name, at in zip(_WAY, reached, strict=True)]
 
 
 def _story(
@@ -130,7 +156,9 @@ def _sent(delivery: dict[str, Any]) -> dict[str, Any]:
     return {k: delivery[k] for k in shown} | {"has_receipt": delivery["receipt"] is not None}
 
 
-def _happened(event: dict[str, Any], *, is_theirs: bool) -> dict[str, Any]:
+def _happened(event: dict[str, Any], sent: list[dict[str, Any]], *, is_theirs: bool) -> dict[str, Any]:
     said = _STEPS.get(event["verb"], event["verb"].rpartition(".")[2].replace("_", " "))
+    to = next((d["destination"] for d in sent if event["subject"] == "delivery" and d["id"] == event["subject_id"]), "")
     is_told = is_theirs and event["detail"] is not None and " " in event["detail"]  # one word is the name of a stage
-    return {"at": event["at"], "what": said, "by": event["actor"], "detail": event["detail"] if is_told else None}
+    what = f"{to}: {said}" if to else said
+    return {"at": event["at"], "what": what, "by": event["actor"], "detail": event["detail"] if is_told else None}

@@ -1,5 +1,6 @@
 """Home: is everything captured, what needs a person, what is at risk, how full are the pools, what moves now."""
 
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -16,6 +17,7 @@ from transfer.states import CaptureState
 
 router = APIRouter()
 _ALERTS = 5
+_FORESEEN_S = 30 * 86_400.0
 
 
 @router.get("/", include_in_schema=False)
@@ -36,13 +38,13 @@ def tell(site: Site, visit: Visit) -> dict[str, Any]:
     now, sight = site.clock.now(), visit.sight
     with site.box.database.read() as connection:
         held, waiting = glance.waiting_for_a_person(connection, sight)
-        late, at_risk = glance.at_risk(connection, sight, now=now)
+        risk = site.risks.look(connection, sight, now=now)
         moves = glance.moving(connection, sight, now=now)
         told = {
             "at": now,
             "images_need_a_person": glance.images_waiting_for_a_person(connection, sight),
             "needs_a_person": {"number": held, "newest": [_plain(row, visit) for row in waiting]},
-            "at_risk": {"number": late, "oldest": [_plain(row, visit) for row in at_risk]},
+            "at_risk": risk | {"oldest": [_plain(row, visit) for row in risk["oldest"]]},
             "moves": moves,
         }
         if visit.is_admin:
@@ -54,6 +56,7 @@ def tell(site: Site, visit: Visit) -> dict[str, Any]:
                 "backlog_bytes": sum(stands["backlog_bytes"].values()) + sum(stands["image_backlog"].values()),
                 "packed_bytes_per_s": packed,
                 "proved_bytes_per_s": proved,
+                "proved_by": _proved_by(sum(stands["backlog_bytes"].values()), proved, now),
                 "alerts": _alerts(lists.alerts(connection)),
             }
     if visit.is_admin:
@@ -78,9 +81,17 @@ def _verdict(told: dict[str, Any]) -> dict[str, str]:
         text = "Nobody has said yet that they see to it."
         return {"grade": "warn", "title": f"{number(alerts['unseen'], 'alert')} open", "text": text}
     if late:
-        text = "Only the scanner has it, longer than a day or after failed attempts."
+        first = told["at_risk"]["first_in_s"]
+        by = "" if first is None else f" The first may be overwritten in {first / 3600:.0f} hours."
+        text = f"Only the scanner has it, for a day, after failed attempts, or not for long any more.{by}"
         return {"grade": "warn", "title": f"{late:,} at risk", "text": text}
     return {"grade": "good", "title": "All is well", "text": "Nothing needs a person or waits too long on a scanner."}
+
+
+def _proved_by(left_bytes: float, bytes_per_s: float, now: datetime) -> datetime | None:
+    """Return when all raw data that wait are proved at this rate; None: there is none, or nobody can tell."""
+    left_s = left_bytes / bytes_per_s if bytes_per_s else 0.0
+    return now + timedelta(seconds=left_s) if 0 < left_s < _FORESEEN_S else None
 
 
 def _alerts(found: list[lists.Row]) -> dict[str, Any]:

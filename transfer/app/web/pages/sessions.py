@@ -22,7 +22,7 @@ _OPEN = {Standing.LOST, Standing.NEEDS_A_PERSON, Standing.AT_RISK, Standing.ON_I
 BADGES = tuple(one for one in Standing if one is not Standing.NOT_WANTED)
 
 
-_DAY = r"^(\d{4}-\d{2}-\d{2})?$"
+DAY = r"^(\d{4}-\d{2}-\d{2})?$"
 
 
 class Asked(BaseModel):
@@ -34,8 +34,8 @@ class Asked(BaseModel):
     project: str = Field(default="", max_length=64)
     scanner: str = Field(default="", max_length=64)
     badge: str = Field(default="", pattern=f"^({'|'.join(BADGES)})?$")
-    since: str = Field(default="", pattern=_DAY)
-    until: str = Field(default="", pattern=_DAY)
+    since: str = Field(default="", pattern=DAY)
+    until: str = Field(default="", pattern=DAY)
     after: str = Field(default="", pattern=r"^(\d{1,17}-\d{1,9})?$")
 
 
@@ -68,8 +68,8 @@ def tell(site: Site, visit: Visit, asked: Asked) -> dict[str, Any]:
         text=asked.text.strip(),
         project=asked.project,
         scanner=asked.scanner,
-        since=_midnight(asked.since),
-        until=_midnight(asked.until, days=1),
+        since=midnight(asked.since),
+        until=midnight(asked.until, days=1),
         is_open=asked.badge in _OPEN,
         may_lack=asked.badge == Standing.AT_RISK,
     )
@@ -110,7 +110,12 @@ def listed(row: glance.Row, visit: Visit) -> dict[str, Any]:
     }
 
 
-def _midnight(given: str, *, days: int = 0) -> datetime | None:
+def midnight(given: str, *, days: int = 0) -> datetime | None:
+    """Return when a day of a form begins, or one that is so many days later; None: none was given.
+
+    Raises:
+        BadInput: there is no such day.
+    """
     if not given:
         return None
     try:
