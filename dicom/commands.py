@@ -11,7 +11,7 @@ _CLASS, _REQUESTED_CLASS, _FIELD = 0x0002, 0x0003, 0x0100
 _ID, _ANSWERED_ID, _DATA_SET = 0x0110, 0x0120, 0x0800
 _STATUS, _COMMENT = 0x0900, 0x0902
 _INSTANCE, _REQUESTED_INSTANCE, _EVENT, _ACTION = 0x1000, 0x1001, 0x1002, 0x1008
-_UID_CHARACTERS = frozenset("0123456789.")
+_NOT_OF_UIDS = bytes(set(range(256)) - set(b"0123456789."))
 _NO_DATA_SET, _HAS_DATA_SET = 0x0101, 0x0001
 RESPONSE = 0x8000
 """The bit that makes a response of a command."""
@@ -109,7 +109,7 @@ class Command:
         return int.from_bytes(value, "little")
 
     def _uid(self, element: int) -> str:
-        return "".join(c for c in self.elements.get(element, b"")[:64].decode("latin-1") if c in _UID_CHARACTERS)
+        return self.elements.get(element, b"")[:64].translate(None, _NOT_OF_UIDS).decode("ascii")
 
 
 def event_report(*, sop_class: str, sop_uid: str, event_type: int, message_id: int) -> bytes:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from dicom.commitment import Report
 from dicom.records import Instance, Series, Study
+from kspace.errors import KspaceError
 
 
 class Status(IntEnum):
@@ -37,7 +38,7 @@ class Caller(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """An instance that lies whole, but not yet durable, at ``path``, as a DICOM file of ``size`` bytes."""
+    """An instance that lies durable at ``path``, as a DICOM file of ``size`` bytes."""
 
     path: Path
     size: int
@@ -64,13 +65,15 @@ class Refused:
 
 
 class Inbox(Protocol):
-    """Takes over what was received. Every method may be called from several threads at once."""
+    """Takes over what was received. Every method may be called from several threads at once.
 
-    def accept(self, received: Received) -> Status:
-        """Move the file from ``received.path`` and return Success once it and its row are durable.
+    A `KspaceError` is answered with the status that fits it.
+    """
 
-        May be called again with the same instance. Whatever is left at the path afterwards is removed. A
-        `KspaceError` is answered with the status that fits it.
+    def accept(self, together: Sequence[Received]) -> list[Status | KspaceError]:
+        """Return Success for each instance whose row is durable too, and for each other why not.
+
+        May be called again with the same instances.
         """
 
     def refuse(self, refused: Refused) -> None:

@@ -1,6 +1,7 @@
 """Objects on their way from the network to the disk, piece by piece, so that memory stays flat for any size."""
 
 import hashlib
+import itertools
 import os
 import struct
 import threading
@@ -8,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
 
+from dicom.shelf import Shelf
 from kspace.errors import KspaceError, SpoolError
 
 _IMPLEMENTATION_UID = "2.25.178283091672214580270932171529310411297"
@@ -28,7 +29,7 @@ class PoolFull(SpoolError):
 
 
 class Stored(NamedTuple):
-    """A file that has every byte; ``sha256`` is of the whole file."""
+    """A file that has every byte, durable at its place; ``sha256`` is of the whole file."""
 
     path: Path
     size: int
@@ -38,8 +39,8 @@ class Stored(NamedTuple):
 class Incoming:
     """One object being received: a DICOM file (PS3.10 7.1) that grows in the folder under a name of its own."""
 
-    def __init__(self, folder: Path, *, is_open: Callable[[], bool], head: bytes) -> None:
-        self.path = folder / f"{uuid4().hex}.part"
+    def __init__(self, path: Path, *, is_open: Callable[[], bool], head: bytes) -> None:
+        self.path = path
         self.beginning = bytearray()
         """The first of the data set, also of an object that is not taken."""
         self.problem: KspaceError | None = None
@@ -72,21 +73,28 @@ class Incoming:
         except (OSError, SpoolError) as error:
             self._give_up(error)
 
-    def settle(self) -> Stored:
-        """Return the whole file, closed but not yet known to be durable.
+    def settle(self) -> None:
+        """Return if every byte is in the file, not yet known to be durable.
 
         Raises:
             PoolFull: the pool took no more when the object began, or meanwhile.
             SpoolError: the disk failed or is full.
         """
-        try:
-            if self.problem is None:
-                self._out.close()
-        except OSError as error:
-            self._give_up(error)
         if self.problem is not None:
             raise self.problem
-        return Stored(self.path, self._size, self._digest.hexdigest())
+
+    def keep(self, shelf: Shelf, *, study_uid: str) -> Stored:
+        """Return the settled file once it is durable at its place on the shelf.
+
+        Raises:
+            SpoolError: the disk failed or is full.
+        """
+        sha256 = self._digest.hexdigest()
+        try:
+            place = shelf.keep(self._out.fileno(), self.path, study_uid=study_uid, sha256=sha256)
+        except OSError as error:
+            raise _told(error) from error
+        return Stored(place, self._size, sha256)
 
     def close(self) -> None:
         """Close the file and remove what is left of it under its name."""
@@ -111,6 +119,13 @@ class Incoming:
             piece = piece[self._out.write(piece) :]
 
 
+def clear(folder: Path, *, of_process: int | None = None) -> None:
+    """Make the folder, and remove what a process that ended left there: no sender was ever told that it arrived."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in folder.glob("*.part" if of_process is None else f"{of_process}-*.part"):
+        left.unlink(missing_ok=True)
+
+
 class Intake:
     """All objects being received at present, and the one way to wait until there are none."""
 
@@ -118,13 +133,8 @@ class Intake:
         self._folder = folder
         self._is_open = is_open
         self._number = 0
+        self._names = itertools.count()
         self._changed = threading.Condition()
-
-    def clear(self) -> None:
-        """Make the folder, and remove what an earlier life left there: no sender was ever told that it arrived."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in self._folder.glob("*.part"):
-            left.unlink()
 
     @contextmanager
     def receiving(self, *, sop_class: str, sop_uid: str, syntax: str) -> Iterator[Incoming]:
@@ -132,7 +142,8 @@ class Intake:
         with self._changed:
             self._number += 1
         try:
-            incoming = Incoming(self._folder, is_open=self._is_open, head=file_head(sop_class, sop_uid, syntax))
+            path = self._folder / f"{os.getpid()}-{next(self._names)}.part"
+            incoming = Incoming(path, is_open=self._is_open, head=file_head(sop_class, sop_uid, syntax))
             try:
                 yield incoming
             finally:

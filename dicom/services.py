@@ -8,13 +8,15 @@ from pynetdicom import AllStoragePresentationContexts
 from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
 
 from dicom.association import Association
+from dicom.calls import InboxCalls
 from dicom.commands import RESPONSE, Command, Field, event_report
 from dicom.commitment import COMMITMENT, encoded, read_request
 from dicom.headers import Begun, describe, glimpse
-from dicom.inbox import Caller, Inbox, Received, Refused, Status
+from dicom.inbox import Caller, Received, Refused, Status
 from dicom.incoming import Incoming, Intake, file_head
 from dicom.negotiation import AssociateRequest, Proposal
 from dicom.pdus import BrokenProtocol
+from dicom.shelf import Shelf
 from kspace.errors import BadInput, KspaceError
 
 _log = structlog.get_logger()
@@ -72,8 +74,11 @@ def _answer_to(proposal: Proposal) -> str | int:
 class Services:
     """Serves one accepted association until its end."""
 
-    def __init__(self, association: Association, *, caller: Caller, inbox: Inbox, intake: Intake) -> None:
+    def __init__(
+        self, association: Association, *, caller: Caller, inbox: InboxCalls, intake: Intake, shelf: Shelf
+    ) -> None:
         self._association = association
+        self._shelf = shelf
         self._caller = caller
         self._inbox = inbox
         self._intake = intake
@@ -141,10 +146,11 @@ class Services:
                 raise BrokenProtocol("An object that is not taken goes on and on.")
 
     def _take(self, incoming: Incoming, command: Command, syntax: str) -> Status:
-        stored = incoming.settle()
-        study, series, instance = describe(stored.path, begun=Begun(syntax, incoming.beginning))
+        incoming.settle()
+        study, series, instance = describe(incoming.path, begun=Begun(syntax, incoming.beginning))
         if (instance.sop_class, instance.sop_uid) != (command.sop_class, command.sop_uid):
             raise OtherObject("The data set is another object than the one announced; it was not taken. Send it again.")
+        stored = incoming.keep(self._shelf, study_uid=study.study_uid)
         return self._inbox.accept(
             Received(
                 path=stored.path,

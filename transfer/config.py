@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from dicom.listener import ListenerSettings
+from dicom.settings import ListenerSettings
 from hardware import readings, sinks
 from hardware.host.settings import HostSettings
 from hardware.judgement import PoolSettings

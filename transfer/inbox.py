@@ -1,12 +1,10 @@
 """The listener's Inbox: a received image gets its place in the spool and its rows before anybody says Success."""
 
-import os
+import itertools
 import threading
-from collections.abc import Collection, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 
 import structlog
@@ -14,11 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from dicom.commitment import Report
 from dicom.inbox import Caller, Received, Refused, Status
-from dicom.listener import ListenerSettings
 from dicom.records import Study
+from dicom.settings import ListenerSettings
 from kspace.clock import Clock
-from kspace.errors import BadInput, KspaceError, SpoolError
-from kspace.paths import sync_file, sync_folder
+from kspace.errors import BadInput, KspaceError
 from transfer.catalog.arrivals import Arrival, Memory, record_arrivals, route_again
 from transfer.catalog.commitments import open_request, record_report, record_request
 from transfer.catalog.committed import judge
@@ -33,30 +30,13 @@ _MOST_CALLERS = 1000
 """Addresses with what they were refused for; beyond that counting begins anew."""
 
 
-@dataclass(eq=False, slots=True, kw_only=True)
-class _Waiting:
-    """One image on its way, and what became of it: nobody is told Success for what was forgotten."""
-
-    received: Received
-    targets: tuple[Target, ...]
-    place: Path
-    synced: list[Future[None]]
-    """File and folder on their way to the disk."""
-    problem: KspaceError | None
-
-
 class CatalogInbox:
-    """Files images by their digest, so that receiving one twice equals receiving it once.
-
-    What several associations bring at the same time is made durable together: one journal of the file system and one
-    commit of the catalog for all of it.
-    """
+    """Writes the rows of images that lie durable on the shelf."""
 
     def __init__(  # noqa: PLR0913 -- the ports
         self,
         database: Database,
         *,
-        folder: Path,
         notes: Path,
         routes: Sequence[Route],
         clock: Clock,
@@ -66,53 +46,37 @@ class CatalogInbox:
         raw_only: Collection[str] = (),
     ) -> None:
         self._database = database
-        self._folder = folder
         self._routes = routes
         self._raw_only = raw_only
         self._clock = clock
         self._machine = machine
         self._quiet_s = quiet_s
         self._settings = settings or ListenerSettings()
-        self._durable: set[Path] = set()
-        """Folders whose own entry is known to be on the disk."""
         self._memory = Memory()
-        self._waiting: list[_Waiting] = []
         self._notes = notes
         self._unnoted: list[tuple[Refused, datetime]] = []
         """Refusals that neither catalog nor disk took: tried again with the next image."""
         self._turned_away: dict[tuple[str, str], tuple[datetime, int]] = {}
-        self._syncing = ThreadPoolExecutor(2 * self._settings.max_associations, "sync")
         self._changing = threading.Lock()
-        self._filing = threading.Lock()
 
-    def accept(self, received: Received) -> Status:
-        """Return Success once the file and its rows are durable.
+    def accept(self, together: Sequence[Received]) -> list[Status | KspaceError]:
+        """Return Success for each image once all their rows are durable; one that cannot be held harms no other.
 
-        Raises:
-            SpoolError: the disk refuses.
-            BadInput: the catalog cannot hold what the image says of itself.
+        Refused is what the catalog cannot hold of what the image says of itself (`BadInput`), and all of them while
+        the catalog is down.
         """
-        of_study = sha256(received.study.study_uid.encode()).hexdigest()[:16]
-        place = self._folder / of_study / f"{received.sha256}.dcm"
-        mine = _Waiting(
-            received=received,
-            targets=self._targets(received.study, received.called_ae, received.calling_ae),
-            place=place,
-            synced=self._place(received.path, place),
-            problem=SpoolError("A received image was not filed; send it again."),
-        )
-        with self._changing:
-            self._waiting.append(mine)
-        with self._filing:
-            if mine in self._waiting:  # else who had the turn before took it along
-                with self._changing:
-                    together, self._waiting = self._waiting, []
-                self._file(together)
-        if mine.problem is not None:
-            raise mine.problem
-        if not mine.targets:
-            self._unrouted(received)
-        return Status.SUCCESS
+        found = [self._targets(one.study, one.called_ae, one.calling_ae) for one in together]
+        try:
+            self._record(list(zip(map(_arrival, together), found, strict=True)))
+        except BadInput as error:
+            return [error] if len(together) == 1 else [one for each in together for one in self.accept([each])]
+        except KspaceError as error:
+            return [error] * len(together)
+        if self._unnoted:
+            self._remember([])
+        for one in itertools.compress(together, (not ways for ways in found)):
+            self._unrouted(one)
+        return [Status.SUCCESS] * len(together)
 
     def refuse(self, refused: Refused) -> None:
         """Remember that an instance was refused; while the catalog is down, in the notes beside it."""
@@ -164,62 +128,16 @@ class CatalogInbox:
         found = targets(self._routes, study, called_ae=called_ae, calling_ae=calling_ae)
         return tuple(replace(target, is_raw_only=target.destination in self._raw_only) for target in found)
 
-    def _place(self, path: Path, place: Path) -> list[Future[None]]:
-        """Give the file its name and begin to sync it; until the row says so nobody relies on a name.
-
-        A file system with a journal then writes it once for content and name. Only where the name is taken already
-        must the content come first: a crash may not put a torn file in the place of a good one.
-        """
-        try:
-            if place.parent not in self._durable:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                sync_folder(self._folder)
-                self._durable.add(place.parent)
-            try:
-                place.hardlink_to(path)
-            except FileExistsError:
-                sync_file(path)
-                path.replace(place)
-        except OSError as error:
-            raise _refused_by(error) from error
-        return [self._syncing.submit(sync, at) for sync, at in ((sync_file, place), (sync_folder, place.parent))]
-
-    def _file(self, together: Sequence[_Waiting]) -> None:
-        """Make all of them durable at once; one that the catalog cannot hold harms no other."""
-        problem: KspaceError | None = None
-        try:
-            self._record(together)
-        except BadInput as error:
-            if len(together) > 1:
-                for one in together:
-                    self._file([one])
-                return
-            problem = error
-        except KspaceError as error:
-            problem = error
-        for one in together:
-            one.problem = problem
-        if problem is None and self._unnoted:
-            self._remember([])
-
-    def _record(self, together: Sequence[_Waiting]) -> None:
-        def are_on_disk() -> None:
-            for one in together:
-                for synced in one.synced:
-                    synced.result()
-
+    def _record(self, arrivals: Sequence[tuple[Arrival, Iterable[Target]]]) -> None:
         try:
             record_arrivals(
                 self._database,
-                [(_arrival(one), one.targets) for one in together],
+                arrivals,
                 machine=self._machine,
                 clock=self._clock,
                 quiet_s=self._quiet_s,
                 memory=self._memory,
-                before_commit=are_on_disk,
             )
-        except OSError as error:  # its name may be a twin's by now, so it stays: it takes no harm, and no row names it
-            raise _refused_by(error) from error
         except DBAPIError as error:
             kind = type(error.orig).__name__
             raise BadInput(
@@ -254,17 +172,12 @@ class CatalogInbox:
             )
 
 
-def _refused_by(error: OSError) -> SpoolError:
-    return SpoolError(f"The spool did not take a received image ({os.strerror(error.errno or 0)}).")
-
-
-def _arrival(one: _Waiting) -> Arrival:
-    received = one.received
+def _arrival(received: Received) -> Arrival:
     return Arrival(
         study=received.study,
         series=received.series,
         instance=received.instance,
-        path=one.place,
+        path=received.path,
         size=received.size,
         sha256=received.sha256,
         called_ae=received.called_ae,

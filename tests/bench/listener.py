@@ -3,13 +3,11 @@
 dcmtk's storescu sends MR images of 512 KB over one and over four associations to the relay's listener, to Orthanc, to
 a plain pynetdicom receiver and to dcmtk's storescp, in turn, each from an empty start. The relay syncs file and catalog
 before each Success, Orthanc its index; the other two sync nothing. All with TCP_NODELAY=1: without it dcmtk waits 40 ms
-for every acknowledgement. The folder must be on a disk, not in memory. With --only relay relays orthanc: beside the
-relay, two of them with a catalog each that share the associations, which shows what more processes would give. With
---large instead: the memory that the relay takes for one enhanced object of so many megabytes.
+for every acknowledgement. The folder must be on a disk, not in memory. ``alone`` is the relay that receives in its one
+process. With --large instead: the memory that the relay takes for one enhanced object of so many megabytes.
 """
 
 import argparse
-import itertools
 import json
 import os
 import statistics
@@ -18,8 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +30,6 @@ from dicom.synthetic import SyntheticSeries, write_session
 _SIDE = 512
 _ASSOCIATIONS = (1, 4)
 _PORT = 11_190
-_TWO = "relays"
 _ENV = {**os.environ, "TCP_NODELAY": "1", "XNAT_PASSWORD": "none"}
 _RELAY = """
 [relay]
@@ -40,6 +37,7 @@ folder = "{folder}/relay"
 name = "bench"
 [dicom]
 port = {port}
+{more}
 [[destination]]
 name = "central"
 kind = "xnat"
@@ -67,10 +65,15 @@ entity.start_server(("127.0.0.1", int(sys.argv[1])), evt_handlers=[(evt.EVT_C_ST
 """
 
 
-def relay(folder: Path, port: int) -> list[str]:
+def relay(folder: Path, port: int, more: str = "") -> list[str]:
     """Return the relay's listener, with a catalog and a route."""
-    (folder / "relay.toml").write_text(_RELAY.format(folder=folder, port=port))
+    (folder / "relay.toml").write_text(_RELAY.format(folder=folder, port=port, more=more))
     return [str(Path(sys.executable).with_name("kspace")), "listen", "-c", str(folder / "relay.toml")]
+
+
+def alone(folder: Path, port: int) -> list[str]:
+    """Return the same without processes beside it."""
+    return relay(folder, port, "processes = 1")
 
 
 def orthanc(folder: Path, port: int) -> list[str]:
@@ -100,7 +103,7 @@ def pynetdicom(folder: Path, port: int) -> list[str]:
 
 _RECEIVERS: dict[str, Callable[[Path, int], list[str]]] = {
     "relay": relay,
-    _TWO: relay,
+    "alone": alone,
     "orthanc": orthanc,
     "pynetdicom": pynetdicom,
     "storescp": storescp,
@@ -127,14 +130,11 @@ def write_images(folder: Path, number: int) -> None:
         one.save_as(folder / str(part) / f"{image:05}.dcm", enforce_file_format=True)
 
 
-def send(folders: list[Path], ports: Sequence[int] = (_PORT,)) -> float:
-    """Send each folder over an association of its own, to the ports in turn, and return the seconds it took."""
-    command = ["storescu", "-aec", "KSPACE", "+sd", "+r", "127.0.0.1"]
+def send(folders: list[Path]) -> float:
+    """Send each folder over an association of its own and return the seconds it took."""
+    command = ["storescu", "-aec", "KSPACE", "+sd", "+r", "127.0.0.1", str(_PORT)]
     began = time.perf_counter()
-    senders = [
-        subprocess.Popen([*command, str(port), folder], env=_ENV, stderr=subprocess.PIPE)
-        for folder, port in zip(folders, itertools.cycle(ports), strict=False)
-    ]
+    senders = [subprocess.Popen([*command, folder], env=_ENV, stderr=subprocess.PIPE) for folder in folders]
     for sender in senders:
         _, said = sender.communicate()
         if sender.returncode:
@@ -146,22 +146,21 @@ def run(name: str, images: Path, scratch: Path, associations: int) -> tuple[floa
     """Return images a second, and the receiver's CPU seconds for 1000 images."""
     parts = [images] if associations == 1 else sorted(images.iterdir())
     number = sum(1 for _ in images.rglob("*.dcm"))
-    ports = (_PORT, _PORT + 1) if name == _TWO else (_PORT,)
-    with ExitStack() as running:
-        pids = [running.enter_context(receiving(name, scratch / str(port), port)) for port in ports]
-        before = sum(map(used, pids))
-        seconds = send(parts, ports)
-        return number / seconds, (sum(map(used, pids)) - before) * 1000 / number
+    with receiving(name, scratch) as pid:
+        send(sorted((images.parent / "first").iterdir())[:associations])  # processes may start with their connection
+        before = used(pid)
+        seconds = send(parts)
+        return number / seconds, (used(pid) - before) * 1000 / number
 
 
 @contextmanager
-def receiving(name: str, scratch: Path, port: int = _PORT) -> Iterator[int]:
+def receiving(name: str, scratch: Path) -> Iterator[int]:
     """Run a receiver from an empty start and yield its process id once it answers."""
     scratch.mkdir(parents=True)
     with (scratch / "log").open("wb") as log:
-        receiver = subprocess.Popen(_RECEIVERS[name](scratch, port), env=_ENV, stdout=log, stderr=log)
+        receiver = subprocess.Popen(_RECEIVERS[name](scratch, _PORT), env=_ENV, stdout=log, stderr=log)
     try:
-        echo = ["echoscu", "-aec", "KSPACE", "127.0.0.1", str(port)]
+        echo = ["echoscu", "-aec", "KSPACE", "127.0.0.1", str(_PORT)]
         while subprocess.run(echo, env=_ENV, stderr=subprocess.DEVNULL, check=False).returncode:
             threading.Event().wait(0.1)
             if receiver.poll() is not None:
@@ -197,15 +196,18 @@ def large(folder: Path, megabytes: int) -> None:
 
 
 def peak_mb(pid: int) -> float:
-    """Return the most memory that a process ever had."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    """Return the most memory that a process and its children ever had."""
+    receiver = psutil.Process(pid)
+    files = [Path(f"/proc/{one.pid}/status") for one in (receiver, *receiver.children(recursive=True))]
+    said = [file.read_text(encoding="ascii") for file in files]
+    return sum(int(status.split("VmHWM:")[1].split()[0]) for status in said) / 1024
 
 
 def used(pid: int) -> float:
-    """Return the CPU seconds of a process and of the children it has waited for."""
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system + times.children_user + times.children_system)
+    """Return the CPU seconds of a process and of its children."""
+    receiver = psutil.Process(pid)
+    of_all = [one.cpu_times() for one in (receiver, *receiver.children(recursive=True))]
+    return float(sum(t.user + t.system + t.children_user + t.children_system for t in of_all))
 
 
 def main() -> None:
@@ -215,7 +217,7 @@ def main() -> None:
     asked.add_argument("--rounds", type=int, default=3)
     asked.add_argument("--folder", type=Path, default=None)
     asked.add_argument("--large", type=int, metavar="MB")
-    asked.add_argument("--only", nargs="*", default=[name for name in _RECEIVERS if name != _TWO])
+    asked.add_argument("--only", nargs="*", default=list(_RECEIVERS))
     asked.add_argument("--associations", type=int, nargs="*", default=list(_ASSOCIATIONS))
     given = asked.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as scratch:
@@ -224,6 +226,7 @@ def main() -> None:
             large(folder, given.large)
             return
         write_images(folder / "images", given.images)
+        write_images(folder / "first", max(_ASSOCIATIONS))
         mb = next((folder / "images").rglob("*.dcm")).stat().st_size / 1e6
         began = 0
         for associations in given.associations:

@@ -16,7 +16,7 @@ import psutil
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from dicom.listener import ListenerSettings
+from dicom.settings import ListenerSettings
 from hardware.host.encryption import is_encrypted
 from hardware.readings import NoAnswer, NotHere
 from hardware.readings.clock import ClockReader, ClockSettings

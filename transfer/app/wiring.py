@@ -199,7 +199,6 @@ class Box:
         for number, settings in enumerate(self.config.dicom):
             inbox = CatalogInbox(
                 self.database,
-                folder=relay.spool / "dicom",
                 notes=self.config.relay.spool / _NOTES,
                 routes=self.config.route,
                 clock=self.clock,
@@ -211,7 +210,8 @@ class Box:
             if not number:
                 inbox.route_again()
             folder = relay.spool / "incoming" / str(number)
-            built.append(Listener(settings, inbox=inbox, folder=folder, is_open=self._takes_images))
+            here = {"folder": folder, "shelf": relay.spool / "dicom"}
+            built.append(Listener(settings, inbox=inbox, is_open=self._takes_images, **here))
         return built
 
     def claim(self, part: str) -> None:

@@ -23,7 +23,8 @@ from transfer.states import CaptureState, DeliveryState
 _REMEMBERED = 100_000
 _I = tables.instance.c
 _KNOWN = select(_I.id, _I.sop_uid, _I.sha256, _I.freed_at).where(_I.sop_uid.in_(bindparam("uids", expanding=True)))
-"""Made once: it is asked for every image."""
+_NEW = insert(tables.instance)
+"""Made once: they are executed for every image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +82,8 @@ def record_arrivals(  # noqa: PLR0913 -- the facts of arrivals
     clock: Clock,
     quiet_s: float,
     memory: Memory | None = None,
-    before_commit: Callable[[], None] = lambda: None,
 ) -> list[Seen]:
     """Write instances with where they go, all or none, and return once that is durable.
-
-    ``before_commit`` returns once the files are on the disk; if it raises, nothing was written.
 
     Their studies' deliveries are due when they have been quiet, to within a second where ``memory`` is given: with it
     a study that has just grown is not said to have grown by each image.
@@ -97,7 +95,6 @@ def record_arrivals(  # noqa: PLR0913 -- the facts of arrivals
         with database.write() as connection:
             filing = _Filing(database, connection, known, machine=machine, at=clock.now(), quiet_s=quiet_s)
             seen = filing.arrive(arrivals)
-            before_commit()
     except BaseException:
         known.forget()
         raise
@@ -163,7 +160,7 @@ class _Filing:
             new = {name: row for row in rows if (name := (table.name, *row.values())) not in self._memory.rows}
             if new:
                 self._database.insert_new(self._connection, table, *new.values())
-                self._memory.rows |= new.keys()
+                self._memory.rows.update(new)
 
     def _begin(self, study_id: int, target: Target) -> bool:
         name = ("way", study_id, target.destination, target.is_raw_only)
@@ -261,7 +258,7 @@ def _instances(connection: Connection, arrivals: Sequence[tuple[Arrival, int]], 
             _tell_of_other_bytes(connection, arrival, at)
         same[arrival.sha256] = None
     if new:
-        connection.execute(insert(tables.instance), new)
+        connection.execute(_NEW, new)
     return found
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -58,8 +59,7 @@ class Database:
 
     def insert_new(self, connection: Connection, table: Table, *rows: dict[str, Any]) -> None:
         """Insert rows, each unless one with the same key is there."""
-        insert = sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
-        connection.execute(insert.on_conflict_do_nothing(), rows)
+        connection.execute(_insert_new(table, is_sqlite=self.is_sqlite), rows)
 
     def migrate(self) -> None:
         """Bring the schema to this program's version; several processes may call it at once."""
@@ -83,6 +83,13 @@ class Database:
             raise ConfigError("The catalog's url must begin with sqlite:/// or postgresql+psycopg://.")
         options = {} if is_writer else {"postgresql_readonly": True}
         return create_engine(self.url, pool_pre_ping=True, execution_options=options)
+
+
+@cache
+def _insert_new(table: Table, *, is_sqlite: bool) -> Insert:
+    """Return the statement, made once: its making costs as much as its execution."""
+    insert = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+    return insert.on_conflict_do_nothing()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from dicom.commitment import NotReported, Peer, send_report
-from dicom.listener import ListenerSettings
+from dicom.settings import ListenerSettings
 from kspace.clock import Clock
 from transfer.catalog.commitments import Commitment, due_requests, look_again, record_report
 from transfer.catalog.committed import judge

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from dicom.inbox import Caller, Received, Refused, Status
-from dicom.listener import Listener, ListenerSettings
+from dicom.listener import Listener
+from dicom.settings import ListenerSettings
 from dicom.synthetic import SyntheticSeries, write_session
 
 FRAME = "1.3.12.2.1107.5.2.32.35000.1.20260105083000000.0.0.0"
@@ -27,7 +28,10 @@ class Folder:
         self.answer: Callable[[Received], Status] = lambda _: Status.SUCCESS
         folder.mkdir()
 
-    def accept(self, received: Received) -> Status:
+    def accept(self, together: list[Received]) -> list[Status]:
+        return [self._accept(received) for received in together]
+
+    def _accept(self, received: Received) -> Status:
         status = self.answer(received)
         if status is Status.SUCCESS:
             received.path.replace(self.folder / f"{received.sha256}.dcm")
@@ -58,11 +62,12 @@ def spool(tmp_path) -> Path:
 
 
 @pytest.fixture
-def listen(inbox, spool) -> Iterator[Callable[..., Listener]]:
+def listen(inbox, spool, tmp_path) -> Iterator[Callable[..., Listener]]:
     started: list[Listener] = []
 
     def start(is_open=lambda: True, **settings) -> Listener:
-        listener = Listener(ListenerSettings(port=0, **settings), inbox=inbox, folder=spool, is_open=is_open)
+        given = ListenerSettings(**{"port": 0, "processes": 1} | settings)
+        listener = Listener(given, inbox=inbox, folder=spool, shelf=tmp_path / "shelf", is_open=is_open)
         listener.start()
         started.append(listener)
         return listener
@@ -94,22 +99,26 @@ RECEIVER = """
 import resource, sys
 from pathlib import Path
 from dicom.inbox import Status
-from dicom.listener import Listener, ListenerSettings
+from dicom.listener import Listener
+from dicom.settings import ListenerSettings
 
 folder, limit = Path(sys.argv[1]), int(sys.argv[2])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 class Inbox:
-    def accept(self, received):
-        received.path.replace(folder / received.sha256)
-        return Status.SUCCESS
+    def accept(self, together):
+        for received in together:
+            received.path.replace(folder / received.sha256)
+        return [Status.SUCCESS] * len(together)
     def refuse(self, refused):
         pass
     def turn_away(self, caller, why):
         pass
 
-listener = Listener(ListenerSettings(port=0), inbox=Inbox(), folder=folder / "incoming")
+listener = Listener(
+    ListenerSettings(port=0, processes=1), inbox=Inbox(), folder=folder / "incoming", shelf=folder / "shelf"
+)
 listener.start()
 sys.stderr.write(f"{listener.port}\\n")
 sys.stderr.flush()

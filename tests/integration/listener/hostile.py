@@ -37,15 +37,17 @@ import itertools, json, resource, sys, threading
 from pathlib import Path
 import structlog
 from dicom.inbox import Status
-from dicom.listener import Listener, ListenerSettings
+from dicom.listener import Listener
+from dicom.settings import ListenerSettings
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 folder = Path(sys.argv[1])
 class Inbox:
     def __init__(self):
         self.refused = 0
-    def accept(self, received):
-        received.path.replace(folder / received.instance.sop_uid)
-        return Status.SUCCESS
+    def accept(self, together):
+        for received in together:
+            received.path.replace(folder / received.instance.sop_uid)
+        return [Status.SUCCESS] * len(together)
     def refuse(self, refused):
         self.refused += 1
     def turn_away(self, *_):
@@ -57,7 +59,8 @@ class Inbox:
     def reported(self, *_):
         pass
 inbox = Inbox()
-listener = Listener(ListenerSettings(port=0, idle_s=3.0), inbox=inbox, folder=folder / "incoming")
+settings = ListenerSettings(port=0, idle_s=3.0, processes=1)
+listener = Listener(settings, inbox=inbox, folder=folder / "incoming", shelf=folder / "shelf")
 listener.start()
 for line in itertools.chain([0], sys.stdin):
     said = {"port": listener.port, "threads": threading.active_count(), "refused": inbox.refused}

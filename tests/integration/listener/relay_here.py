@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import select, update
 
-from dicom.listener import Listener, ListenerSettings
+from dicom.listener import Listener
+from dicom.settings import ListenerSettings
 from transfer.catalog import lists, tables
 from transfer.catalog.database import Database
 from transfer.feeds.report import report
@@ -30,15 +31,15 @@ class Site:
     """A relay's listener with its catalog, and the feed that reports; opened anew it is the same site."""
 
     def __init__(self, folder: Path, clock: Clock, **settings) -> None:
-        self.settings = ListenerSettings(port=0, **settings)
+        self.settings = ListenerSettings(**{"port": 0, "processes": 1} | settings)
         self.clock = clock
         self.database = Database(f"sqlite:///{folder / 'catalog.sqlite'}")
         self.database.migrate()
         route = Route(destinations=("central",), project="P")
         ports = {"clock": clock, "machine": "box", "quiet_s": 1.0, "settings": self.settings}
         ports |= {"notes": folder / "refused.jsonl"}
-        inbox = CatalogInbox(self.database, folder=folder / "dicom", routes=[route], **ports)
-        self.listener = Listener(self.settings, inbox=inbox, folder=folder / "incoming")
+        inbox = CatalogInbox(self.database, routes=[route], **ports)
+        self.listener = Listener(self.settings, inbox=inbox, folder=folder / "incoming", shelf=folder / "dicom")
 
     def report(self) -> int:
         return report(listeners=[self.settings], database=self.database, clock=self.clock, machine="box")

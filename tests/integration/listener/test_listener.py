@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 
 from dicom.headers import NotDicom
 from dicom.inbox import Received, Status
-from dicom.listener import Listener, ListenerSettings
+from dicom.listener import Listener
+from dicom.settings import ListenerSettings
 from kspace.errors import ConfigError, KspaceError, SpoolError
 
 PRIVATE = "1.3.12.2.1107.5.9.1"
@@ -209,7 +210,7 @@ def test_stop_lets_a_running_store_end(listen, inbox, images):
 def test_a_port_that_is_taken_is_said_so(listen, inbox, spool):
     listener = listen()
     with pytest.raises(ConfigError, match=str(listener.port)):
-        Listener(ListenerSettings(port=listener.port), inbox=inbox, folder=spool).start()
+        Listener(ListenerSettings(port=listener.port), inbox=inbox, folder=spool, shelf=spool).start()
 
 
 @pytest.mark.parametrize(

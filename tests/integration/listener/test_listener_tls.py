@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from pynetdicom import AE, evt
 
 from dicom.commitment import NotReported, Peer, Report, send_report
-from dicom.listener import Listener, ListenerSettings
+from dicom.listener import Listener
+from dicom.settings import ListenerSettings
 from kspace.errors import ConfigError
 
 
@@ -46,8 +47,9 @@ def storescu(port, image, folder, name):
     return run("storescu", port, image, "+tls", *shown, "+cf", folder / "ca.pem").returncode
 
 
-def test_dcmtk_sends_with_a_certificate_and_nobody_without(tls, inbox, images, certificates):
-    listener = tls()
+@pytest.mark.parametrize("processes", [1, 2])
+def test_dcmtk_sends_with_a_certificate_and_nobody_without(tls, inbox, images, certificates, processes):
+    listener = tls(processes=processes)
     assert storescu(listener.port, images[0], certificates, "scanner") == 0
     assert storescu(listener.port, images[1], certificates, "stranger") != 0
     assert run("storescu", listener.port, images[1], "+tla", "+cf", certificates / "ca.pem").returncode != 0
@@ -103,7 +105,7 @@ def test_a_certificate_that_cannot_be_used_is_said_so(tmp_path, inbox):
     (tmp_path / "nothing.pem").write_text("nothing")
     settings = ListenerSettings(tls_cert=tmp_path / "nothing.pem")
     with pytest.raises(ConfigError, match="tls_cert"):
-        Listener(settings, inbox=inbox, folder=tmp_path)
+        Listener(settings, inbox=inbox, folder=tmp_path, shelf=tmp_path)
 
 
 def test_a_key_without_a_certificate_is_a_mistake(tmp_path):

@@ -10,7 +10,8 @@ from hostile import conversation
 from relay_here import Clock
 from sqlalchemy import select, text
 
-from dicom.listener import Listener, ListenerSettings
+from dicom.listener import Listener
+from dicom.settings import ListenerSettings
 from kspace.clock import SystemClock
 from transfer.catalog import lists, tables
 from transfer.catalog.database import Database
@@ -26,12 +27,16 @@ class Site:
         self.database = Database(f"sqlite:///{folder / 'catalog.sqlite'}")
         self.database.migrate()
         self.inbox = CatalogInbox(
-            self.database, folder=folder / "dicom", notes=folder / "refused.jsonl", routes=[], clock=SystemClock(),
+            self.database, notes=folder / "refused.jsonl", routes=[], clock=SystemClock(),
             machine="box", quiet_s=1.0,
         )  # fmt: skip
-        settings = ListenerSettings(port=0, allowed_ae=("TEST", "STORESCU"))
+        settings = ListenerSettings(port=0, processes=1, allowed_ae=("TEST", "STORESCU"))
         self.listener = Listener(
-            settings, inbox=self.inbox, folder=folder / "incoming", is_open=lambda: not self.is_full
+            settings,
+            inbox=self.inbox,
+            folder=folder / "incoming",
+            shelf=folder / "dicom",
+            is_open=lambda: not self.is_full,
         )
         self.listener.start()
 

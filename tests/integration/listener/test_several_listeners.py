@@ -29,7 +29,17 @@ destinations = ["central"]
 called_ae = "HEART"
 project = "HEARTS"
 """
-TWO = '[[dicom]]\nae_title = "BRAIN"\nport = 0\n[[dicom]]\nae_title = "HEART"\nport = 0\nallowed_ae = ["MR1"]\n'
+TWO = """
+[[dicom]]
+ae_title = "BRAIN"
+port = 0
+processes = 2
+[[dicom]]
+ae_title = "HEART"
+port = 0
+processes = 1
+allowed_ae = ["MR1"]
+"""
 
 
 @pytest.fixture

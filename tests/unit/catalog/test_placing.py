@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dicom.inbox import Received
+from dicom.inbox import Received, Status
 from dicom.records import Instance, Series, Study
 from kspace.errors import NotFound
 from kspace.records import Audit, Measurement, SourceFile, Verdict
@@ -39,26 +39,28 @@ def images(database, clock, tmp_path):
     inbox = CatalogInbox(
         database,
         notes=tmp_path / "notes",
-        folder=tmp_path,
         routes=(Route(destinations=("x",), project="P"),),
         clock=clock,
         machine="box",
         quiet_s=1.0,
     )
     series = Series(series_uid="1.2.3", study_uid="1.2", number=4, serial="4711", frame_of_reference=FRAME)
-    inbox.accept(
-        Received(
-            path=path,
-            study=Study(study_uid="1.2"),
-            series=series,
-            instance=Instance(sop_uid="1.2.3.4", sop_class="1.2", transfer_syntax="1.2"),
-            size=5,
-            sha256="ab" * 32,
-            calling_ae="SCANNER",
-            called_ae="KSPACE",
-            peer="127.0.0.1",
-        )
+    [status] = inbox.accept(
+        [
+            Received(
+                path=path,
+                study=Study(study_uid="1.2"),
+                series=series,
+                instance=Instance(sop_uid="1.2.3.4", sop_class="1.2", transfer_syntax="1.2"),
+                size=5,
+                sha256="ab" * 32,
+                calling_ae="SCANNER",
+                called_ae="KSPACE",
+                peer="127.0.0.1",
+            )
+        ]
     )
+    assert status is Status.SUCCESS
 
 
 @pytest.mark.usefixtures("unwanted")

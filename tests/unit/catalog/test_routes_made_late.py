@@ -15,9 +15,7 @@ ROUTE = Route(destinations=("x",), project="P")
 @pytest.fixture
 def inbox(database, clock, tmp_path):
     def _inbox(*routes):
-        return CatalogInbox(
-            database, folder=tmp_path, notes=tmp_path / "notes", routes=routes, clock=clock, machine="box", quiet_s=1.0
-        )
+        return CatalogInbox(database, notes=tmp_path / "notes", routes=routes, clock=clock, machine="box", quiet_s=1.0)
 
     return _inbox
 
@@ -32,7 +30,7 @@ def send(tmp_path):
         instance = Instance(sop_uid="1.2.3.4", sop_class="1.2", transfer_syntax="1.2")
         aes = {"calling_ae": "SCANNER", "called_ae": "KSPACE", "peer": "127.0.0.1"}
         told = {"study": study, "series": series, "instance": instance, "size": 5, "sha256": "ab" * 32}
-        return inbox.accept(Received(path=path, **told, **aes))
+        return inbox.accept([Received(path=path, **told, **aes)])[0]
 
     return _send
 
