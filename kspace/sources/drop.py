@@ -31,6 +31,8 @@ class DropSettings(ShareSettings):
     """Where the folder is. It never shows all that the scanner has."""
 
     scope: Literal[Scope.EXPORTS] = Scope.EXPORTS
+    listings: tuple[str, ...] = ("*.txt",)
+    """Names of text files that may be listings of RaidTool; empty: none is read."""
     serve: Serving | None = None
     """None: somebody else serves the folder, and the relay deletes nothing in it."""
 

@@ -302,7 +302,7 @@ class Box:
         here: dict[str, Any] = {"database": self.database, "clock": self.clock}
         ports: dict[str, Any] = {"limiters": self._limiters, "manners": self.manners()}
         deleting = deleting_feeds(self.config, prove=partial(is_still_held, self), **ports, **here)
-        return [*looking_feeds(self.config, found, **here), *deleting]
+        return [*looking_feeds(self.config, found, limiters=self._limiters, **here), *deleting]
 
     def _feeds_of_images(self) -> list[Feed]:
         relay, quiet_s = self.config.relay, self.config.quiet_s

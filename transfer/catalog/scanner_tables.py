@@ -1,6 +1,6 @@
 """The tables of what is known of the scanners besides their files. Of the same schema as `transfer.catalog.tables`."""
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text, text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint, text
 
 from transfer.catalog.instant import Instant
 from transfer.catalog.tables import metadata
@@ -15,6 +15,23 @@ raw_store = Table(
     Column("free_bytes", BigInteger),
 )
 """How much a scanner's store holds, as the configuration says it, and how much is free there, as its shares say it."""
+
+on_scanner = Table(
+    "on_scanner",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("scanner", String(64), nullable=False),
+    Column("file_id", Integer, nullable=False),
+    Column("meas_id", Integer, nullable=False),
+    Column("created", String(19), nullable=False),
+    Column("protocol", Text),
+    Column("status", String(16), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("listed_at", Instant, nullable=False),
+    UniqueConstraint("scanner", "file_id", "meas_id", "created"),
+)
+"""What a listing of the console showed of the scanner's own store, without patients; ``created`` is by its own clock,
+``listed_at`` when the last listing was read that has it."""
 
 deletion = Table(
     "deletion",

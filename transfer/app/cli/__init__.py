@@ -22,6 +22,7 @@ from transfer.app.cli import (
     link,
     metrics,
     new_rules,
+    on_scanner,
     pools,
     prefer,
     receipt,
@@ -62,6 +63,7 @@ app.command("sessions")(sessions.sessions)
 app.command("session")(sessions.session)
 app.command("study")(study.study)
 app.command("assign")(assign.assign)
+app.command("on-scanner")(on_scanner.on_scanner)
 app.command("backfill")(backfill.backfill)
 app.command("delete-at-source")(delete_at_source.delete_at_source)
 app.command("free")(free.free_images)

@@ -22,6 +22,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("scanner", name=op.f("pk_raw_store")),
     )
     op.create_table(
+        "on_scanner",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("scanner", sa.String(length=64), nullable=False),
+        sa.Column("file_id", sa.Integer(), nullable=False),
+        sa.Column("meas_id", sa.Integer(), nullable=False),
+        sa.Column("created", sa.String(length=19), nullable=False),
+        sa.Column("protocol", sa.Text(), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("listed_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_on_scanner")),
+        sa.UniqueConstraint("scanner", "file_id", "meas_id", "created", name=op.f("uq_on_scanner_scanner")),
+    )
+    op.create_table(
         "deletion",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("capture_id", sa.Integer(), nullable=False),
