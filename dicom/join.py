@@ -1,6 +1,5 @@
 """The join: which study and which series a raw measurement belongs to. Pure; docs/design/join.md tells the rule."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -145,10 +144,8 @@ def decide(
 def _uncut(candidates: Iterable[Series]) -> list[Series]:
     """Return the series, those of a study that shows no fraction of a second without their times."""
     known = list(candidates)
-    ticks: dict[str, set[int]] = defaultdict(set)
-    for series in known:
-        ticks[series.study_uid] |= series.ticks
-    return [replace(s, ticks=frozenset()) if is_cut(ticks[s.study_uid]) else s for s in known]
+    timed = {series.study_uid for series in known if not is_cut(series.ticks)}
+    return [series if series.study_uid in timed else replace(series, ticks=frozenset()) for series in known]
 
 
 def _is_rival(other: Measurement, measurement: Measurement) -> bool:

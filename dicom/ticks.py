@@ -30,7 +30,7 @@ def tick_of(time: str | None) -> int | None:
 
 
 def is_cut(ticks: Iterable[int]) -> bool:
-    """Return whether all acquisition times of a study are whole seconds: something on the way cut them."""
+    """Return whether none has a fraction of a second: if it is so in a whole study, something on the way cut them."""
     return not any(tick % SECOND for tick in ticks)
 
 

@@ -118,6 +118,12 @@ def test_a_raw_file_without_any_session_is_counted_beside_them(config):
     assert re.search(r"2 of them lie in the spool, 0\.00\d GB, the oldest since 20", run("sessions", "-c", config))
 
 
+def test_the_pools_tell_how_much_has_no_session(config):
+    told = json.loads(run("pools", "-c", config, "--json"))["without_session"]
+    assert (told["captures"], told["bytes"] > 0) == (2, True)
+    assert "(2 captures, the oldest since 20" in run("pools", "-c", config)
+
+
 def test_an_unknown_session_is_one_sentence(config):
     said = CliRunner().invoke(app, ["session", "nobody", "-c", str(config)])
     assert said.exit_code != 0

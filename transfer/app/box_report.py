@@ -13,6 +13,7 @@ from hardware.records import PoolMode, Reading
 from kspace.errors import NotFound
 from transfer.app.deleting import served_readers
 from transfer.app.wiring import Box
+from transfer.catalog import ledger
 from transfer.catalog.flow import growth
 from transfer.catalog.readings import history, newest_readings
 from transfer.catalog.room import contents, packed_captures
@@ -87,6 +88,7 @@ def box_report(box: Box) -> dict[str, Any]:
         held = contents(connection, machine=relay.name, keep_s=relay.keep_s, keep_images_s=relay.keep_images_s)
         newest = [reading for _, reading in newest_readings(connection, machine=relay.name, now=now)]
         whole = packed_captures(connection, machine=relay.name)
+        homeless = ledger.homeless(connection, now=now, machine=relay.name)
     half = list(_read_in_part(relay.spool, whole))
     return {
         "pools": [asdict(report) | {"line": report.line} for report in pool_reports(box)],
@@ -94,6 +96,11 @@ def box_report(box: Box) -> dict[str, Any]:
             "captures": held.unproved_captures,
             "bytes": held.unproved_bytes + held.unproved_image_bytes,
             "images": held.unproved_images,
+        },
+        "without_session": {
+            "captures": homeless["kept"],
+            "bytes": homeless["kept_bytes"],
+            "oldest_at": homeless["oldest_at"],
         },
         "half_packed": {"captures": len(half), "bytes": sum(half)},
         "proved": {"bytes": sum(size for _, size in held.releases), "goes": _steps(held.releases, now)},

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, delete, desc, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, case, delete, desc, func, insert, or_, select, true
 
 from kspace.errors import NotFound
 from kspace.records import Measurement
@@ -107,15 +107,16 @@ def in_full(connection: Connection, ids: Sequence[int], *, now: datetime) -> lis
     return found
 
 
-def homeless(connection: Connection, *, now: datetime) -> Row:
-    """Return how the raw files stand that no session of images is known for, wanted or not.
+def homeless(connection: Connection, *, now: datetime, machine: str | None = None) -> Row:
+    """Return how the raw files stand that no session of images is known for, wanted or not; of one machine where given.
 
     ``kept`` counts those in the spool, with their bytes there; ``oldest_at`` is when the first of them was seen.
     """
     c = tables.capture.c
     joined = select(tables.match.c.capture_id).where(tables.match.c.undone_at.is_(None))
     placed = select(tables.belonging.c.capture_id)
-    raw = _raw(connection, c.id.not_in(joined), c.id.not_in(placed), study=None, now=now)
+    ours = or_(c.machine.is_(None), c.machine == machine) if machine else true()
+    raw = _raw(connection, c.id.not_in(joined), c.id.not_in(placed), ours, study=None, now=now)
     standing, counts = badge(one["standing"] for one in raw)
     for one in raw:
         one["doubt"] = one.pop("text")

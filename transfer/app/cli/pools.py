@@ -44,6 +44,11 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     unproved, half, proved = report["unproved"], report["half_packed"], report["proved"]
     what = f"{unproved['captures']:,} captures, {unproved['images']:,} images"
     yield f"Not proved yet: {amount(unproved['bytes'])} ({what}); stays, whatever happens."
+    if (alone := report["without_session"])["captures"]:
+        what = (
+            f"{amount(alone['bytes'])} ({alone['captures']:,} captures, the oldest since {alone['oldest_at']:%Y-%m-%d})"
+        )
+        yield f"Of it without a session: {what}; stays until its images come or `kspace link` says where it belongs."
     if half["captures"]:
         yield f"Read in part: {amount(half['bytes'])} ({half['captures']:,} captures); they go on from there."
     yield f"Proved: {amount(proved['bytes'])}; goes at once, oldest first, where a disk is not normal."
