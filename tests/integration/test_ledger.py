@@ -57,7 +57,7 @@ def test_a_session_shows_every_measurement_and_every_series_side_by_side(config)
     rows = list(csv.DictReader(io.StringIO(run("session", label, "-c", config, "--csv"))))
     assert len(rows) == 9 + len([s for s in one["series"] if s["number"] not in {1, 2, 4, 6, 9}])
     assert {path for path, m in raw.items() if m["time_left"]} == {"unwanted.dat"}
-    assert [row["time left"] for row in rows if row["time left"]] == ["unknown"]
+    assert [row["time left"] for row in rows if row["time left"]] == [raw["unwanted.dat"]["time_left"]]
     needs = {row["MID"]: row["needs"] for row in rows if row["MID"]}
     adjustment = raw["adjustment.dat"]["id"]
     assert needs["9"] == f"MID 10 ({adjustment}), MID 31 not seen"
