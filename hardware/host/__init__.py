@@ -2,7 +2,7 @@
 
 import shlex
 
-from hardware.host import firewall, network, storage, tap, units, upkeep
+from hardware.host import firewall, network, served, storage, tap, units, upkeep
 from hardware.host.records import Facts
 from hardware.host.settings import HostSettings
 
@@ -36,6 +36,9 @@ def host_files(settings: HostSettings, facts: Facts) -> dict[str, str]:
         made[rules] = firewall.tap_rules(one)
         made[switch] = tap.switch(one, rules=f"/{rules}")
         made |= {f"etc/systemd/system/{unit}": text for unit, text in units.tap_units(one, switch=f"/{switch}").items()}
+    if facts.served:
+        made[served.CONFIG] = served.samba_conf(settings, facts)
+        made["etc/systemd/system/kspace-exports.service"] = served.unit(facts, locked=units.LOCKED)
     made["INSTALL.txt"] = _INSTALL.format(
         services=shlex.join(sorted(_enabled(made))),
         programs=PROGRAMS,
@@ -47,6 +50,7 @@ def host_files(settings: HostSettings, facts: Facts) -> dict[str, str]:
         venv=settings.program.parent.parent,
         packages=_PACKAGES[settings.pool] + (" cifs-utils" if any(s.kind == "cifs" for s in settings.share) else ""),
         secrets=_secrets(settings),
+        exports=served.commands(settings, facts),
     )
     return dict(sorted(made.items()))
 
@@ -95,7 +99,7 @@ cp -r --no-preserve=mode,ownership --remove-destination etc usr /
 chmod 755 /{programs}*
 nft -c -f /etc/nftables.conf
 update-initramfs -u
-systemctl disable --now networking ifupdown-pre systemd-timesyncd avahi-daemon 2>/dev/null || true
+{exports}systemctl disable --now networking ifupdown-pre systemd-timesyncd avahi-daemon 2>/dev/null || true
 systemctl enable systemd-networkd systemd-networkd-wait-online nftables chrony ssh unattended-upgrades
 systemctl enable {services}
 

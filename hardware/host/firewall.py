@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv4Network, collapse_addresses, ip_address, 
 
 from hardware.host.cards import Admin, Network, Tap
 from hardware.host.records import Door, Facts
+from hardware.host.served import doors
 from hardware.host.settings import HostSettings
 from kspace.errors import ConfigError
 
@@ -23,6 +24,7 @@ def box_rules(settings: HostSettings, facts: Facts) -> str:
         *_page(settings),
         *_metrics(settings, facts),
         *_ssh(settings),
+        *doors(settings, facts.served),
     ]
     return _SET.format(
         title=f"Firewall of {facts.name}: the whole of it.",

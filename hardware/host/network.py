@@ -42,6 +42,7 @@ def plan(settings: HostSettings, facts: Facts) -> str:
 def _rows(settings: HostSettings, facts: Facts) -> Iterator[tuple[str, str, str, str, str]]:
     hospital, admin = settings.hospital, settings.admin
     came_in = [f"DICOM {d.port} from {' '.join(d.allowed)}" for d in facts.doors if not d.host.startswith("127.")]
+    came_in += [f"exports (SMB 445) from {served.address}" for served in facts.served]
     if hospital.page_from:
         came_in.append(f"page {settings.page_port} from {' '.join(map(str, hospital.page_from))}")
     metrics, _, port = (facts.metrics or "").rpartition(":")

@@ -1,6 +1,7 @@
 """What the host files need to know of the rest of the configuration."""
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 
 
@@ -13,6 +14,18 @@ class Door:
     port: int
     allowed: tuple[str, ...]
     """Addresses and networks; none: everybody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A folder that the relay serves to one scanner's console by SMB."""
+
+    scanner: str
+    share: str
+    path: Path
+    address: IPv4Address
+    user: str
+    quota_gb: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +43,4 @@ class Facts:
     """``address:port``, or ``udp address:port``, of sources, mail, logs, and consoles."""
     hosts: tuple[str, ...] = ()
     """All that is called, by name or address."""
+    served: tuple[Served, ...] = ()

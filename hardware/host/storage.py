@@ -64,7 +64,7 @@ lvconvert --yes --type cache --cachevol spoolcache --cachemode writethrough kspa
 # 4. The file system, mounted before the relay starts.
 mkfs.xfs /dev/kspace/spool
 install -d {folder}
-echo "/dev/kspace/spool {folder} xfs defaults,noatime,nosuid,nodev,noexec 0 2" >> /etc/fstab
+echo "/dev/kspace/spool {folder} xfs defaults,noatime,nosuid,nodev,noexec,prjquota 0 2" >> /etc/fstab
 systemctl daemon-reload && mount {folder}
 chown {account}:{account} {folder} && chmod 700 {folder}
 

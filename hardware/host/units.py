@@ -21,7 +21,7 @@ def relay(settings: HostSettings, facts: Facts) -> str:
         wants=f"Wants=network-online.target{f' {mounts}' if mounts else ''}",
         ambient="AmbientCapabilities=CAP_NET_BIND_SERVICE\n" if is_low else "",
         bounding="CAP_NET_BIND_SERVICE" if is_low else "",
-        locked=_LOCKED,
+        locked=LOCKED,
         devices=_ZFS if settings.pool == "zfs" else "PrivateDevices=yes",
     )
 
@@ -41,7 +41,7 @@ def tap_units(tap: Tap, *, switch: str) -> dict[str, str]:
             "at": server.at,
             "to": server.to,
             "namespace": namespace(tap),
-            "locked": _LOCKED,
+            "locked": LOCKED,
         }
         made[f"{service}-{number}.socket"] = _SOCKET.format(**given)
         made[f"{service}-{number}.service"] = _CARRIER.format(**given)
@@ -147,7 +147,7 @@ OnUnitActiveSec=600
 WantedBy=timers.target
 """
 
-_LOCKED = """\
+LOCKED = """\
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes

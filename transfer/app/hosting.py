@@ -7,12 +7,13 @@ from urllib.parse import urlsplit
 from hardware import sinks
 from hardware.host import host_files
 from hardware.host.advice import warnings
-from hardware.host.records import Door, Facts
+from hardware.host.records import Door, Facts, Served
 from hardware.host.settings import HostSettings
 from hardware.sinks.mail import MailSettings
 from hardware.sinks.syslog import SyslogSettings
 from kspace import sources
 from kspace.errors import ConfigError
+from kspace.sources.drop import DropSettings
 from kspace.sources.settings import ServerSettings
 from transfer.config import Config, settings_of
 
@@ -55,7 +56,17 @@ def _facts(config: Config) -> Facts:
         out_ports=tuple(sorted(set(_ports(config)))),
         calls=(calls := tuple(sorted(consoles | shares | set(_told(config))))),
         hosts=(*(place.rpartition(":")[0].removeprefix("udp ") for place in calls), *_called(config)),
+        served=tuple(_served(config)),
     )
+
+
+def _served(config: Config) -> Iterator[Served]:
+    for scanner in config.scanner:
+        for given in scanner.source:
+            settings = settings_of(sources, given)
+            if isinstance(settings, DropSettings) and (serve := settings.serve):
+                told = serve.model_dump(include={"share", "address", "user", "quota_gb"})
+                yield Served(scanner=scanner.name, path=settings.path, **told)
 
 
 def _places(source: dict[str, Any]) -> Iterator[str]:

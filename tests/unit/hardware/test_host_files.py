@@ -3,14 +3,15 @@
 import os
 import re
 import subprocess
-from ipaddress import IPv4Interface
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from hardware.host import host_files
-from hardware.host.records import Door, Facts
+from hardware.host.records import Door, Facts, Served
 from hardware.host.settings import HostSettings
 from hardware.host.units import unit_of
 from hardware.readings import NoAnswer
@@ -321,3 +322,52 @@ def test_zfs_is_asked_from_inside_the_unit():
     unit = host_files(settings(pool="zfs"), _FACTS)["etc/systemd/system/kspace.service"]
     assert "DeviceAllow=/dev/zfs rw" in unit
     assert "PrivateDevices" not in unit
+
+
+_SERVED = Served(
+    scanner="skyra",
+    share="skyra",
+    path=Path("/var/lib/kspace/exports/skyra"),
+    address=IPv4Address("10.1.2.3"),
+    user="skyra",
+    quota_gb=200,
+)
+
+
+@pytest.mark.parametrize("pool", ["mdadm", "zfs"])
+def test_a_served_folder_has_its_share_its_door_its_unit_and_its_quota(pool, requires, tmp_path):
+    made = host_files(settings(pool=pool), replace(_FACTS, served=(_SERVED,)))
+    assert "ip saddr 10.1.2.3 ip daddr 10.1.2.9 tcp dport 445 accept" in made["etc/nftables.conf"]
+    assert "exports (SMB 445) from 10.1.2.3" in made["NETWORK.txt"]
+    assert ("bhard=195312500k" if pool == "mdadm" else "quota=195312500K") in made["INSTALL.txt"]
+    assert "kspace-exports.service" in made["INSTALL.txt"]
+    (tmp_path / "exports.conf").write_text(made["etc/kspace/exports.conf"])
+    _, text = said(requires("testparm"), "-s", tmp_path / "exports.conf")  # its folders are not on this machine
+    assert {"worm:grace_period = 0", "vfs objects = worm", "hosts allow = 10.1.2.3"} <= {
+        *map(str.strip, text.split("\n"))
+    }
+    assert not re.search("unknown|ignoring", text, re.IGNORECASE), text
+    unit = tmp_path / "kspace-exports.service"
+    unit.write_text(made[f"etc/systemd/system/{unit.name}"])
+    assert said(requires("systemd-analyze"), "verify", "--man=no", unit) == (0, "")
+    exposed = said(requires("systemd-analyze"), "security", "--offline=yes", "--threshold=30", "--no-pager", unit)
+    assert exposed[0] == 0, exposed[1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"path": Path("/srv/exports")}, "must lie below /var/lib/kspace"),
+        ({"address": IPv4Address("192.168.2.1")}, "network of tap0, from where nothing may call in"),
+        ({"address": IPv4Address("10.9.0.7")}, "network of adm0"),
+    ],
+)
+def test_a_folder_that_cannot_be_served_is_refused(wrong, reason):
+    with pytest.raises(ConfigError, match=reason):
+        host_files(settings(), replace(_FACTS, served=(replace(_SERVED, **wrong),)))
+
+
+def test_without_a_served_folder_there_is_no_samba(made):
+    assert not [name for name in made if "exports" in name]
+    assert "samba" not in made["INSTALL.txt"]
+    assert "dport 445 accept comment" not in made["etc/nftables.conf"]
