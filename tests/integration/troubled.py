@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
 from typer.testing import CliRunner
 
 from tests.integration.relay import Relay, Running, free_port, make, measurement, send_until_taken, wait_until
@@ -96,5 +97,7 @@ def label_of(config: Path) -> str:
 
 
 if __name__ == "__main__":
+    err = sys.stderr  # the commands' runner puts another in its place
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(err))
     with tempfile.TemporaryDirectory() as name, troubled(Path(name)) as written:
         sys.stdout.write(run("sessions", "-c", written) + run("session", label_of(written), "-c", written))
