@@ -12,7 +12,8 @@ from tests.integration.webworld import LOCAL_PASSWORD, page
 from transfer.app.web.signin import LOCAL
 from transfer.catalog import tables
 
-PAGES = ("/", "/sessions", "/sessions?text=none", "/sessions/1", "/captures/1", "/captures/9", "/alerts", "/nowhere")
+PAGES = ("/", "/sessions", "/sessions?text=none", "/sessions/1", "/captures/1", "/captures/9", "/review", "/review/500")
+PAGES += ("/queue", "/pools", "/alerts", "/settings", "/audit", "/tokens", "/nowhere")
 
 
 @pytest.fixture(scope="module")

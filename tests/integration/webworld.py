@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select, update
 
+from dicom.records import Instance, Series, Study
 from kspace.records import Measurement
 from transfer.app.web.server import WebServer
 from transfer.app.web.signin import hashed
 from transfer.app.wiring import Box
 from transfer.catalog import documents
 from transfer.catalog import tables as t
+from transfer.catalog.arrivals import Arrival, record_arrivals
 from transfer.catalog.notices import note, raise_alert
 from transfer.config import load_config
+from transfer.routing import Target
 from transfer.sandbox import Sandbox, SandboxSettings
 from transfer.sandbox.settings import Project, User
 
@@ -159,3 +162,39 @@ class Browser(httpx.Client):
         """Fill in the door's form."""
         given = {"where": "central", "user": name, "password": password or name * 2, "form": self.form("/sign-in")}
         return self.post("/sign-in", data=given | more)
+
+
+def add_ambiguous(box: Box, number: int, *, folder: Path, project: str = "HEART") -> int:
+    """Let images of two series arrive of which a raw file could be either, and the file; return their study's id."""
+    study, protocol = f"1.2.{number}", "cine_retro"
+    frame = f"1.3.12.2.1107.5.2.43.4711.1.20260301080000{number:03}.0.0.0"
+    told = {"study_uid": study, "protocol": protocol, "serial": "4711", "frame_of_reference": frame}
+    for series in (1, 2):
+        path = folder / f"{number}-{series}.dcm"
+        path.write_bytes(b"image")
+        arrival = Arrival(
+            study=Study(study_uid=study, date="20260301"),
+            series=Series(series_uid=f"{study}.{series}", number=series, description=f"cine {series}", **told),
+            instance=Instance(sop_uid=f"{study}.{series}.1", sop_class="1.2", transfer_syntax="1.2", number=1),
+            path=path,
+            size=5,
+            sha256=f"{number}{series}".ljust(64, "0"),
+            called_ae="KSPACE",
+            calling_ae="SCANNER",
+        )
+        goes = {"project": project, "subject": "S", "session": f"{project.lower()}_{number}", "route": "r", "why": "x"}
+        target = Target(destination="central", **goes)
+        record_arrivals(box.database, [(arrival, [target])], machine="page-box", clock=box.clock, quiet_s=1.0)
+    with box.database.write() as connection:
+        found = select(t.study.c.id).where(t.study.c.study_uid == study)
+        study_id: int = connection.execute(found).scalar_one()
+        waits = "Two series of the session could be it, and nothing tells them apart."
+        add_capture(connection, number, "heart", state="packed", reason=waits)
+        image = {"mid": number, "protocol": protocol, "serial": "4711", "index": 0, "offset": 0, "header_bytes": 9}
+        document = documents.to_document(Measurement(**image, baseline="XA", frame_of_reference=frame))
+        of_it = t.measurement.c.capture_id == number
+        connection.execute(
+            update(t.measurement).where(of_it).values(serial="4711", protocol=protocol, document=document)
+        )
+        connection.execute(insert(t.belonging).values(capture_id=number, study_id=study_id))
+    return study_id

@@ -15,7 +15,7 @@ from transfer.app.web.access import NotAllowed, NotSignedIn, Tries, Visit, Visit
 from transfer.app.web.risk import Risks
 from transfer.app.web.signin import Door
 from transfer.app.web.tokens import People, Tokens
-from transfer.app.web.wording import day, number, plain, size, when, word
+from transfer.app.web.wording import day, number, prose, size, when, word
 from transfer.app.wiring import Box
 from transfer.config import settings_of
 
@@ -54,7 +54,7 @@ class Site:
             "day": day,
             "word": word,
             "number": number,
-            "plain": plain,
+            "prose": prose,
         }
         self._templates.filters.update(filters)
 

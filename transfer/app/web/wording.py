@@ -33,11 +33,13 @@ def word(text: str) -> Markup:
     return Markup('<span class="badge {}">{}</span>').format(escape(text).replace(" ", "-"), text)
 
 
+def prose(text: str) -> Markup:
+    """Return a sentence in which commands stand between backticks."""
+    pieces = text.split("`")
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(one) if n % 2 else escape(one) for n, one in enumerate(pieces))
+
+
 def number(count: int, what: str) -> str:
     """Return how many there are of something whose plural ends in s."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def plain(value: float) -> str:
-    """Return a number as short as it can be said."""
-    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"

@@ -14,7 +14,7 @@ from transfer.app.web.pages.look import seen
 from transfer.app.web.pages.session import Number
 from transfer.app.web.site import Site, site_of, visit_of
 from transfer.catalog import browsing, lists
-from transfer.states import CaptureState
+from transfer.states import CaptureState, DeliveryState
 
 router = APIRouter()
 _STEPS = {
@@ -113,7 +113,7 @@ def tell(site: Site, visit: Visit, number: int) -> dict[str, Any]:
         "matches": [_matched(match, is_all=visit.is_admin) for match in story["matches"] if match["undone_at"] is None],
         "deliveries": [_sent(d) for d in sent],
         "events": [_happened(event, sent, is_theirs=is_theirs) for event in events],
-        "way": _way(events),
+        "way": _way(story, sent, events),
         "quick_look": look and look.told,
         "may_draw": look is None and site.looks.can_draw(capture),
         "may_hold": is_theirs and state not in {CaptureState.HELD, *_DONE},
@@ -122,14 +122,20 @@ def tell(site: Site, visit: Visit, number: int) -> dict[str, Any]:
     }
 
 
-def _way(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return each step of the way with when it was reached last; None: not yet, or no longer."""
-    reached: list[Any] = [None] * len(_WAY)
-    for event in events:
-        step = _REACHED.get(event["verb"])
-        if step is not None:
-            reached[step:] = [event["at"], *[None] * (len(_WAY) - step - 1)]
-    return [{"step": name, "at": at} for name, at in zip(_WAY, reached, strict=True)]
+def _way(story: dict[str, Any], sent: list[dict[str, Any]], events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each step of the way: whether it is behind it as it stands now, and when it was gone last."""
+    goes = [d for d in sent if d["state"] != DeliveryState.WITHDRAWN]
+    is_packed = story["stored_bytes"] is not None
+    is_joined = is_packed and any(match["undone_at"] is None for match in story["matches"])
+    is_sent = bool(goes) and all(d["state"] != DeliveryState.QUEUED for d in goes)
+    is_proved = bool(goes) and all(d["state"] == DeliveryState.VERIFIED for d in goes)
+    is_settled = is_packed or story["state"] not in {CaptureState.FOUND, CaptureState.HELD}
+    last = {_REACHED[event["verb"]]: event["at"] for event in events if event["verb"] in _REACHED}
+    done = (True, is_settled, is_packed, is_joined, is_sent, is_proved)
+    return [
+        {"step": name, "is_done": is_done, "at": last.get(step) if is_done else None}
+        for step, (name, is_done) in enumerate(zip(_WAY, done, strict=True))
+    ]
 
 
 def _story(

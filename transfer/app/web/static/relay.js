@@ -1,13 +1,15 @@
 "use strict";
 // Times in the viewer's zone, and a live part of a page. Without this file times are in UTC and pages stay as loaded.
 const shown = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const today = new Date().toDateString();
 
 function localise(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
     if (!Number.isNaN(at.getTime())) {
       time.title = time.dateTime;
-      time.textContent = shown.format(at);
+      time.textContent = at.toDateString() === today ? `today, ${clock.format(at)}` : shown.format(at);
     }
   }
 }
