@@ -8,9 +8,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 from sqlalchemy import update
 
-from tests.integration.webworld import LOCAL_PASSWORD, page
+from tests.browser.pictures import crowd
+from tests.integration.webworld import LOCAL_PASSWORD, add_ambiguous, page
 from transfer.app.web.signin import LOCAL
 from transfer.catalog import tables
+from transfer.catalog.notices import raise_alert
 
 PAGES = ("/", "/sessions", "/sessions?text=none", "/sessions/1", "/captures/1", "/captures/9", "/review", "/review/500")
 PAGES += ("/queue", "/pools", "/alerts", "/settings", "/audit", "/tokens", "/nowhere")
@@ -18,7 +20,17 @@ PAGES += ("/queue", "/pools", "/alerts", "/settings", "/audit", "/tokens", "/now
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    with page(tmp_path_factory.mktemp("page")) as running:
+    folder = tmp_path_factory.mktemp("page")
+    with page(folder) as running:
+        add_ambiguous(running[1], 500, folder=folder)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("crowded")
+    with page(folder) as running:
+        crowd(running[1], folder)
         yield running
 
 
@@ -37,8 +49,8 @@ def opened(chromium, served):
     """Open a window; what the browser's console complains of fails the test."""
     windows, complaints = [], []
 
-    def window(**given):
-        context = chromium.new_context(base_url=served[0].url, **given)
+    def window(at=served, **given):
+        context = chromium.new_context(base_url=at[0].url, **given)
         windows.append(context)
         tab = context.new_page()
         tab.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
@@ -102,6 +114,75 @@ def test_an_administrator_sees_to_an_alert_on_a_phone_without_scripts(opened):
     assert tab.get_by_text("local admin sees to it: exported again").is_visible()
 
 
+def _enter(tab, name):
+    tab.goto("/")
+    tab.get_by_label("Name", exact=True).fill(name)
+    tab.get_by_label("Password", exact=True).fill(name * 2)
+    tab.get_by_role("button", name="Sign in", exact=True).click()
+
+
+def test_a_reviewer_links_an_ambiguous_raw_file_and_takes_it_back(opened):
+    tab = opened()
+    _enter(tab, "anna")
+    tab.get_by_role("link", name="Review", exact=True).click()
+    tab.get_by_role("link", name="cine_retro").click()
+    second = tab.get_by_role("article").filter(has_text="Series 2")
+    assert second.get_by_text("same protocol name").is_visible()
+    second.get_by_role("button", name="It is this series").click()
+    assert tab.get_by_text("Linked by hand to series 2").is_visible()
+    assert tab.get_by_text("by central/anna").is_visible()
+    tab.get_by_role("link", name="Review", exact=True).first.click()
+    assert tab.get_by_text("No raw file waits for a scan").is_visible()
+    tab.goto("/review/500")
+    tab.get_by_role("button", name="Undo the last word").click()
+    assert tab.get_by_role("button", name="It is this series").count() == 2
+
+
+def test_an_administrator_sees_a_filling_disk_and_a_stuck_upload_and_sees_to_both(opened, crowded):
+    box = crowded[1]
+    with box.database.write() as connection:
+        told = {"key": "pool_full_soon:spool", "severity": "critical", "text": "The disk is full in 3 days."}
+        raise_alert(connection, **told, at=box.clock.now())
+    tab = opened(crowded)
+    _enter_as_administrator(tab)
+    assert tab.get_by_text("The disk is full in 3 days.").is_visible()
+    tab.get_by_role("link", name="Disks", exact=True).click()
+    assert tab.get_by_role("img", name="The spool of the last 14 days").is_visible()
+    tab.get_by_text("Day by day").first.click()
+    assert tab.get_by_role("row").nth(10).is_visible()
+    tab.get_by_role("link", name="Queue", exact=True).click()
+    central = tab.get_by_role("region", name="To central")
+    assert central.get_by_text("paused", exact=True).is_visible()
+    central.get_by_role("button", name="first").first.click()
+    assert central.get_by_text("goes first").is_visible()
+    central.get_by_label("Limit in Mbit/s").fill("")
+    central.get_by_role("button", name="Set").click()
+    central.get_by_role("button", name="Resume").click()
+    assert central.get_by_role("button", name="Pause").is_visible()
+    assert central.get_by_text("local admin said so").is_visible()
+    tab.get_by_role("link", name="Alerts", exact=True).click()
+    alert = tab.get_by_role("listitem").filter(has_text="The disk is full in 3 days.")
+    alert.get_by_label("What are you doing about it?").fill("larger disks are ordered")
+    alert.get_by_role("button", name="I see to it").click()
+    tab.get_by_role("link", name="Audit", exact=True).click()
+    assert tab.get_by_text("central", exact=True).first.is_visible()
+    assert tab.get_by_text("larger disks are ordered").is_visible()
+
+
+def test_an_operator_reads_on_a_phone_and_can_change_nothing(opened):
+    tab = opened(viewport={"width": 400, "height": 800})
+    _enter(tab, "carl")
+    for name in ("Home", "Sessions", "Review", "Tokens"):
+        tab.get_by_role("link", name=name, exact=True).click()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+    tab.get_by_role("link", name="Sessions", exact=True).click()
+    tab.get_by_role("link", name="heart_1", exact=True).click()
+    tab.get_by_role("link", name="gre_heart").click()
+    assert tab.get_by_text("proved", exact=True).is_visible()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+    assert tab.get_by_role("button").all_inner_texts() == ["Sign out"]
+
+
 def test_home_renews_itself(opened, served):
     tab = opened()
     tab.clock.install()
@@ -116,9 +197,9 @@ def test_home_renews_itself(opened, served):
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
-def test_axe_finds_nothing_on_any_page(scheme, width, opened):
+def test_axe_finds_nothing_on_any_page(scheme, width, opened, crowded):
     axe, found = Axe(), {}
-    tab = opened(color_scheme=scheme, viewport={"width": width, "height": 844})
+    tab = opened(crowded, color_scheme=scheme, viewport={"width": width, "height": 844})
     tab.goto("/sign-in")
     tab.locator("summary").click()
     found["/sign-in"] = axe.run(tab).response["violations"]
