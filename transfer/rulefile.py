@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from glob import escape
 from typing import Any
+from urllib.parse import quote_plus
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -12,7 +13,7 @@ from kspace.errors import BadInput
 from transfer.wishes import Wish, is_wanted
 
 _PICKED, _LEFT_OUT = "picked", "left out"
-_RULES, _BYTES = 64, 24_000
+_RULES, _BYTES = 64, 40_000
 _WISHES = TypeAdapter(tuple[Wish, ...])
 _FIELDS = ("action", "scanner", "protocols", "dependencies")
 
@@ -31,8 +32,8 @@ def checked(given: object) -> tuple[Wish, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise _mistaken([f"Two rules are called {', '.join(twice)}: a decision could not be told from another."])
-    if len(wishes) > _RULES or len(to_toml(wishes)) > _BYTES:
-        raise _mistaken([f"There are more than {_RULES} rules, or more than {_BYTES:,} characters of them."])
+    if len(wishes) > _RULES or len(quote_plus(to_toml(wishes))) > _BYTES:
+        raise _mistaken([f"There are more than {_RULES} rules, or more characters than a form holds ({_BYTES:,})."])
     return wishes
 
 

@@ -16,6 +16,7 @@ from transfer.catalog.notices import raise_alert
 
 PAGES = ("/", "/sessions", "/sessions?text=none", "/sessions/1", "/captures/1", "/captures/9", "/review", "/review/500")
 PAGES += ("/queue", "/pools", "/alerts", "/settings", "/audit", "/tokens", "/nowhere")
+PAGES += ("/projects", "/projects/HEART?weeks=52", "/projects/BRAIN", "/projects/HEART/compare")
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ password = {{ file = "{folder}/password" }}
 
 [web]
 bind = "127.0.0.1:0"
-sign_in = ["central"]
+sign_in = {sign_in}
 admins = ["central/boss"]
 local_admin = {{ file = "{folder}/hash" }}
 """
@@ -122,9 +122,15 @@ def fill(connection: Connection) -> None:
     raise_alert(connection, key="capture:9", severity="warning", text="A raw file is damaged.", at=AT)
 
 
+def happen_now(connection: Connection, at: datetime) -> None:
+    """Let every session and every raw file be of this moment: what is asked of the last weeks finds them."""
+    connection.execute(update(t.study).values(first_arrival_at=at, last_arrival_at=at))
+    connection.execute(update(t.source_file).values(first_seen_at=at))
+
+
 @contextmanager
-def page(folder: Path, *, catalog: str = "") -> Iterator[tuple[WebServer, Box]]:
-    """Serve the page, and the archive that people sign in with."""
+def page(folder: Path, *, catalog: str = "", second: bool = False) -> Iterator[tuple[WebServer, Box]]:
+    """Serve the page, and the archive that people sign in with; with a ``second`` one, which is the same once more."""
     people = [User(name=name, password=name * 2, roles=roles) for name, roles in PEOPLE.items()]
     people += [User(name="boss", password="bossboss"), User(name="relay", password="relay")]
     projects = (Project(id="HEART"), Project(id="BRAIN"))
@@ -132,9 +138,10 @@ def page(folder: Path, *, catalog: str = "") -> Iterator[tuple[WebServer, Box]]:
         (folder / "share").mkdir()
         (folder / "password").write_text("relay")
         (folder / "hash").write_text(hashed(LOCAL_PASSWORD))
-        (folder / "relay.toml").write_text(
-            _CONFIG.format(folder=folder, url=sandbox.url, catalog=f'catalog = "{catalog}"' if catalog else "")
-        )
+        given = {"folder": folder, "url": sandbox.url, "catalog": f'catalog = "{catalog}"' if catalog else ""}
+        text = _CONFIG.format(**given, sign_in='["central", "second"]' if second else '["central"]')
+        more = text[text.index("[[destination]]") : text.index("[web]")].replace('"central"', '"second"')
+        (folder / "relay.toml").write_text(text + (more if second else ""))
         box = Box(load_config(folder / "relay.toml"))
         with box.database.write() as connection:
             fill(connection)

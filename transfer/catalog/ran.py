@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, se
 
 from transfer.catalog import tables
 from transfer.catalog.latest import counts, is_image
+from transfer.catalog.sight import Sight
 from transfer.states import CaptureState, DeliveryState
 
 
@@ -62,6 +63,42 @@ def what_ran(connection: Connection, project: str, *, since: datetime, destinati
     )
     sums = ("size", "skipped", "there", "there_size", "packed", "stored")
     return [Ran(**{**row, **{k: int(row[k]) for k in sums}}) for row in connection.execute(query).mappings()]
+
+
+def by_project(connection: Connection, sight: Sight, *, since: datetime) -> dict[str, dict[str, int]]:
+    """Return of each project that is seen how many sessions grew since then, and their raw files with the bytes."""
+    c, f, m, b = tables.capture.c, tables.source_file.c, tables.match.c, tables.belonging.c
+    s, d, t = tables.study.c, tables.delivery.c, tables.target.c
+    recent = s.last_arrival_at >= since
+    sent = select(d.project, s.id).join(tables.study, d.study_id == s.id).where(recent, d.kind == "dicom")
+    aimed = select(t.project, s.id).join(tables.study, t.study_id == s.id).where(recent, sight.within(t))
+    goes = sent.where(d.state != DeliveryState.WITHDRAWN, sight.within(d)).union(aimed).cte("goes")
+    joined = select(goes.c.project, m.capture_id).join(tables.match, m.study_id == goes.c.id).where(counts())
+    is_joined = select(m.id).where(m.capture_id == b.capture_id, m.undone_at.is_(None)).correlate(tables.belonging)
+    placed = select(goes.c.project, b.capture_id).join(tables.belonging, b.study_id == goes.c.id)
+    own = joined.union(placed.where(~is_joined.exists())).subquery().c
+    is_skipped = c.state == CaptureState.SKIPPED
+    files = (
+        select(own.project, func.count(c.id), func.sum(f.size), _sum(~is_skipped, 1))
+        .select_from(tables.capture.join(tables.source_file).join(own.project.table, own.capture_id == c.id))
+        .where(~(is_skipped & c.sha256.is_not(None)))
+        .group_by(own.project)
+    )
+    sessions = select(goes.c.project, func.count()).group_by(goes.c.project)
+    found = {
+        project: {"sessions": number, "files": 0, "bytes": 0, "captured": 0}
+        for project, number in connection.execute(sessions)
+    }
+    for project, number, size, captured in connection.execute(files):
+        found[project] |= {"files": number, "bytes": int(size), "captured": int(captured)}
+    return found
+
+
+def destinations_of(connection: Connection, project: str) -> set[str]:
+    """Return the destinations that something goes to for a project of this name."""
+    d, t = tables.delivery.c, tables.target.c
+    sent = select(d.destination).where(d.kind == "dicom", d.state != DeliveryState.WITHDRAWN, d.project == project)
+    return set(connection.execute(sent.union(select(t.destination).where(t.project == project))).scalars())
 
 
 def captures_of(project: str, *, since: datetime, destination: str | None = None) -> Select[Any]:

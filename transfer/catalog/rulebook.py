@@ -103,8 +103,10 @@ class Rulebook:
 
         Raises:
             NotFound: the project has no such version.
-            BadInput: somebody saved another version meanwhile.
+            BadInput: it is in force, or somebody saved another version meanwhile.
         """
+        if number == after:
+            raise BadInput(f"Version {number} of the rules of {project} is in force already. Nothing was changed.")
         with self._database.read() as connection:
             older = self.version(connection, project, number)
         said = f"As version {number} again."

@@ -72,7 +72,8 @@ class Items:
             above = find_item(self._site, user, steps=address.steps)
             is_project = above.kind == "project" and kind == "experiment"
             found = store.every(kind, project=above) if is_project else store.children(kind, above)
-        right: Right = "edit" if request.query_params.get("permissions") == "edit" else "read"
+        asked = request.query_params.get("permissions")
+        right: Right = "delete" if asked == "delete" else "edit" if asked == "edit" else "read"
         return [item for item in found if self._site.guard.may(user, right, item=item)]
 
     def row(self, item: Item) -> Mapping[str, str]:

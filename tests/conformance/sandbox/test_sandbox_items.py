@@ -154,6 +154,7 @@ def test_projects(sandbox, login, relay, rows):
     reader = login(sandbox, "reader")
     assert [row["ID"] for row in rows(reader.get("/data/projects"))] == ["P"]
     assert rows(reader.get("/data/projects", params={"permissions": "edit"})) == []
+    assert [row["ID"] for row in rows(relay.get("/data/projects", params={"permissions": "delete"}))] == ["MINE"]
     assert relay.delete("/data/projects/MINE").status_code == 200
 
 

@@ -9,7 +9,8 @@ from schemathesis.specs.openapi import checks as described_by
 from tests.integration.webworld import Browser, page
 
 _PAGES = ("home", "sessions", "sessions/{number}", "captures/{number}", "review", "review/{number}", "queue", "pools")
-PLACES = {f"/api/{name}" for name in (*_PAGES, "alerts", "settings", "audit", "tokens")}
+_RULES = ("projects", "projects/{name}", "projects/{name}/compare", "projects/{name}/rehearsal")
+PLACES = {f"/api/{name}" for name in (*_PAGES, *_RULES, "alerts", "settings", "audit", "tokens")}
 _CHECKS = [
     not_a_server_error,
     described_by.status_code_conformance,

@@ -100,6 +100,16 @@ MATRIX = {
     ("POST", "/tokens"): _page({"/tokens": (400,) * 5}),
     ("POST", "/tokens/end"): _page({"/tokens/end": (403, 403, 403, 403, 303)}),
     ("POST", "/tokens/{number}/end"): _page({"/tokens/77/end": _NOWHERE}),
+    **dict(_twins("/projects", {"/projects": _ALL})),
+    **dict(_twins("/projects/{name}", {"/projects/HEART": _HEART, "/projects/BRAIN": _BRAIN, "/projects/X": _NOWHERE})),
+    **dict(_twins("/projects/{name}/compare", {"/projects/HEART/compare": _HEART, "/projects/BRAIN/compare": _BRAIN})),
+    ("GET", "/projects/{name}/rules.toml"): _page({"/projects/BRAIN/rules.toml": _BRAIN}),
+    # Owners and administrators get as far as to be told that a word is missing, or that there is nothing.
+    ("POST", "/projects/{name}/draft"): _page({"/projects/HEART/draft": (403, 403, 404, 200, 200)}),
+    ("POST", "/projects/{name}/rules"): _page({"/projects/HEART/rules": (403, 403, 404, 400, 400)}),
+    ("POST", "/projects/{name}/undo"): _page({"/projects/BRAIN/undo": (404, 404, 400, 403, 400)}),
+    ("POST", "/projects/{name}/backfill"): _page({"/projects/HEART/backfill": (403, 403, 404, 303, 303)}),
+    ("POST", "/api/projects/{name}/rehearsal"): {"/api/projects/HEART/rehearsal": (401, 422, 422, 422, 422, 422)},
     ("POST", "/alerts/acknowledge"): _page({"/alerts/acknowledge": (403, 403, 403, 403, 404)}),
     ("GET", "/static"): {"/static/relay.css": (200,) * 6, "/static/../site.py": (404,) * 6},
 }

@@ -48,6 +48,8 @@ class Visit:
     """What they see: what goes to projects whose data they may read."""
     edits: Sight
     """What they may change: what goes to projects whose data they may edit."""
+    owns: Sight
+    """Whose rules they may change: projects that they own."""
     token: Pair | None = field(default=None, repr=False)
     is_own_token: bool = False
     """The token was issued for this visit, so it ends with it."""
@@ -75,6 +77,7 @@ def visit_of(account: Account, *, destination: str, admins: Collection[str], is_
         is_admin=is_admin,
         sight=Sight() if is_admin else Sight(destination, account.readable),
         edits=Sight() if is_admin else Sight(destination, account.editable),
+        owns=Sight() if is_admin else Sight(destination, account.owned),
         token=account.token,
         is_own_token=is_own,
         began_at=now,
@@ -85,8 +88,16 @@ def visit_of(account: Account, *, destination: str, admins: Collection[str], is_
 
 def local_visit(now: datetime) -> Visit:
     """Return the visit of the local administrator."""
+    everything = Sight()
     return Visit(
-        actor=LOCAL_ACTOR, is_admin=True, sight=Sight(), edits=Sight(), began_at=now, used_at=now, asked_at=now
+        actor=LOCAL_ACTOR,
+        is_admin=True,
+        sight=everything,
+        edits=everything,
+        owns=everything,
+        began_at=now,
+        used_at=now,
+        asked_at=now,
     )
 
 
@@ -154,6 +165,7 @@ class Visits:
         if not visit.is_admin:
             visit.sight = Sight(visit.destination, account.readable)
             visit.edits = Sight(visit.destination, account.editable)
+            visit.owns = Sight(visit.destination, account.owned)
 
     def _let_go(self, visit: Visit) -> None:
         if visit.token is not None and visit.destination is not None and visit.is_own_token:

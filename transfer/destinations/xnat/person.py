@@ -2,7 +2,8 @@
 
 `tokens/issue` gives every user but the guest a token of their own rights (AliasTokenRestlet); `/data/auth` says who is
 signed in (UserAuth); `permissions=edit` or `read` lists the projects whose data somebody may edit or read, the latter
-being collaborators too, and everybody where a project is public (ProjectListResource, PermissionsProjectHandler).
+being collaborators too, and everybody where a project is public; `delete` those that they own, since members may not
+delete (ProjectListResource, PermissionsProjectHandler).
 """
 
 import re
@@ -22,10 +23,11 @@ _GUEST = "guest"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Whose account it is, the token that stands for it, and the projects whose data it may edit, or at least read."""
+    """Whose account it is, the token that stands for it, and the projects whose data it may delete, edit, read."""
 
     name: str
     token: Pair
+    owned: frozenset[str]
     editable: frozenset[str]
     readable: frozenset[str]
 
@@ -43,8 +45,8 @@ def sign_in(settings: XnatSettings, given: Pair, *, is_token: bool) -> Account:
         name = _NAME.search(client.request("GET", "/data/auth").text)
         if name is None or name[1] == _GUEST:
             raise Unauthorized(f"{settings.name} lets nobody in with this.")
-        edit, read = (_projects(client, right) for right in ("edit", "read"))
-        return Account(name=name[1], token=token, editable=edit, readable=read | edit)
+        own, edit, read = (_projects(client, right) for right in ("delete", "edit", "read"))
+        return Account(name=name[1], token=token, owned=own & edit, editable=edit, readable=read | edit)
     finally:
         client.close()
 
