@@ -35,6 +35,8 @@ def write_until_cut(folder: Path, *, acknowledge: Callable[[int], None]) -> None
         raise BadInput(
             f"The records of an earlier drill are in {folder}; look at them with --after-power-cut first."
         ) from error
+    except BrokenPipeError:
+        raise  # whoever read the numbers is gone; the disk is not to blame
     except OSError as error:
         raise SpoolError(
             f"The disk under {folder} refused the drill ({error.strerror}); see that it is healthy."

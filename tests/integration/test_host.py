@@ -92,7 +92,16 @@ def test_a_box_is_accepted_or_told_why_not(tmp_path):
     assert "written and synced" in found["speed of the pool"]["said"]
     assert {"encryption of the spool", "spool", "destination central"} <= set(found)
     assert "host" not in found, "there is no [host] to warn of"
-    assert {"disks", "clock"} & set(found)
+    assert {"disks", "clock"} <= set(found), "right or wrong, but never silent"
+
+
+def test_a_secret_that_is_not_there_hides_nothing_else(tmp_path):
+    config = Relay(folder=tmp_path, urls={"central": "http://127.0.0.1:9"}, port=free_port()).write()
+    (tmp_path / "central-password").unlink()
+    ended = host("accept", "--gigabytes", "0.01", "-c", str(config))
+    assert ended.exit_code == 1
+    for line in ("WRONG configuration: The secret's file", "ok   spool: writable", "DICOM port of KSPACE", "speed of"):
+        assert line in ended.output
 
 
 def test_the_drill_ends_in_one_line(tmp_path):

@@ -88,6 +88,9 @@ def _judged(config: Config, kind: str, what: str) -> Iterator[Finding]:
     found = list(judge(read, reader.limits, was={}))
     for finding in found:
         yield Finding(what, is_right=False, said=finding.text)
+    if kind == "smart" and not read:
+        said = "smartctl finds none, so nobody would hear of one that dies; see `smartctl --scan-open` as root"
+        yield Finding(what, is_right=False, said=said)
     if read and not found:
         told = ", ".join(sorted({reading.of for reading in read}))
         yield Finding(what, is_right=True, said=f"nothing is wrong with {told}")

@@ -21,7 +21,7 @@ from hardware.host.encryption import is_encrypted
 from hardware.readings import NoAnswer, NotHere
 from hardware.readings.clock import ClockReader, ClockSettings
 from kspace import sources
-from kspace.errors import BadInput, KspaceError
+from kspace.errors import BadInput, ConfigError, KspaceError
 from kspace.sources.settings import Scope
 from transfer.app.hosting import warnings_of
 from transfer.app.probing import scratch_projects, standing
@@ -51,14 +51,21 @@ def run_checks(box: Box, *, destination: str | None = None) -> Iterator[Finding]
     if destination is not None:
         yield from _destinations(box, destination)
         return
-    yield from _spool(box)
-    yield from _sources(box)
-    yield from _destinations(box)
+    for subject in (_spool, _sources, _destinations):
+        yield from _however(subject(box))
     for listener in box.config.dicom:
         yield from _listener(listener)
-    yield from _sinks(box)
+    yield from _however(_sinks(box))
     yield from (Finding("host", is_right=True, said=said, warns=True) for said in warnings_of(box.config))
     yield from _wishes(box)
+
+
+def _however(found: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield what is found; a secret or a file that is not there is a finding too, and hides no other subject."""
+    try:
+        yield from found
+    except ConfigError as error:
+        yield Finding("configuration", is_right=False, said=str(error))
 
 
 def items(box: Box) -> list[str]:

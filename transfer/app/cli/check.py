@@ -1,6 +1,6 @@
 """`kspace check`: is everything in the configuration as it must be, and how does an archive behave?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Annotated
 
@@ -31,19 +31,22 @@ def check(
     if is_probing:
         _probe(box, destination, project=project, as_json=as_json)
         return
-    results = list(run_checks(box, destination=destination))
-    box.close()
-    tell_findings(results, as_json=as_json)
+    try:
+        tell_findings(run_checks(box, destination=destination), as_json=as_json)
+    finally:
+        box.close()
 
 
-def tell_findings(results: Sequence[Finding], *, as_json: bool) -> None:
-    """Print findings, a line each; exit code 1 unless all are right."""
-    if as_json:
-        print_json([asdict(r) for r in results])
-    else:
-        for result in results:
+def tell_findings(results: Iterable[Finding], *, as_json: bool) -> None:
+    """Print findings, a line each as soon as it is known; exit code 1 unless all are right."""
+    told = []
+    for result in results:
+        told.append(result)
+        if not as_json:
             typer.echo(f"{_mark(result)} {result.what}: {result.said}")
-    if not all(r.is_right for r in results):
+    if as_json:
+        print_json([asdict(r) for r in told])
+    if not all(r.is_right for r in told):
         raise typer.Exit(1)
 
 

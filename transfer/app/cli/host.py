@@ -1,5 +1,6 @@
 """`kspace host`: the files of the box's own system, and what must be true before it goes beside a scanner."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +10,11 @@ from hardware.host import PROGRAMS
 from hardware.host.drill import write_until_cut
 from kspace.errors import BadInput, NotFound
 from transfer.app.accepting import accept_machine, accept_pool, after_power_cut, become_account
-from transfer.app.checks import run_checks
+from transfer.app.checks import Finding, run_checks
 from transfer.app.cli.check import tell_findings
 from transfer.app.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, open_box
 from transfer.app.hosting import files_of, warnings_of
-from transfer.config import load_config
+from transfer.config import Config, load_config
 
 host = typer.Typer(help="Make the files of the box's own system, and test the box.", no_args_is_help=True)
 
@@ -91,11 +92,18 @@ def accept(
         write_until_cut(loaded.relay.folder / "power-cut", acknowledge=lambda number: typer.echo(f"{number} is safe"))
         raise BadInput("The plug was not pulled; remove the folder power-cut, and begin again.")
     if after_cut is not None:
-        results = [after_power_cut(loaded, acknowledged=after_cut)]
+        tell_findings([after_power_cut(loaded, acknowledged=after_cut)], as_json=as_json)
     else:
-        machine = list(accept_machine(loaded))
-        become_account(loaded)
-        box = open_box(config)
-        results = [*machine, accept_pool(box, gigabytes=gigabytes), *run_checks(box)]
+        tell_findings(_accepted(config, loaded, gigabytes=gigabytes), as_json=as_json)
+
+
+def _accepted(path: Path, config: Config, *, gigabytes: float) -> Iterator[Finding]:
+    yield from accept_machine(config)
+    become_account(config)
+    box = open_box(path)
+    try:
+        typer.echo(f"Writing {gigabytes:g} GB, and reading them back…", err=True)
+        yield accept_pool(box, gigabytes=gigabytes)
+        yield from run_checks(box)
+    finally:
         box.close()
-    tell_findings(results, as_json=as_json)
