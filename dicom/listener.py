@@ -1,5 +1,6 @@
 """The DICOM listener: a port, how many may call at once, and a thread for each association (PS3.8)."""
 
+import errno
 import socket
 import threading
 from collections.abc import Callable
@@ -102,7 +103,9 @@ class Listener:
         while self._server is server:
             try:
                 connection, address = server.accept()
-            except OSError:
+            except OSError as error:
+                if error.errno in {errno.EINVAL, errno.EBADF}:
+                    return  # it listens no more (accept(2)), and whoever asks whether it is alive must hear so
                 continue
             pipe = self._desk.admit()
             if pipe is None:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -152,6 +153,23 @@ def test_the_server_answers_metrics_and_nothing_else(box):
         server.stop()
     assert answer.status_code == 503
     assert "catalog" in answer.text
+
+
+def test_the_first_to_ask_need_not_wait_for_the_count(box):
+    """What was done before is counted at the start, in a thread: the first answer asks the catalog nothing more."""
+    server = MetricsServer("127.0.0.1:0", Collector(box), monotonic=box.clock.monotonic)
+    server.start()
+    try:
+        for thread in threading.enumerate():
+            if thread.name == "metrics count":
+                thread.join(60)
+        with box.database.write() as connection:
+            connection.exec_driver_sql("ALTER TABLE event RENAME TO elsewhere")
+        answer = httpx.get(f"http://127.0.0.1:{server.port}/metrics")
+    finally:
+        server.stop()
+    assert answer.status_code == 200
+    assert "kspace_build_info" in answer.text
 
 
 def test_the_command_prints_metrics_rules_and_dashboard(box, tmp_path):

@@ -56,3 +56,33 @@ def test_a_relay_tells_that_it_is_ready_lives_and_ends(line, tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+def falls_silent(line: socket.socket) -> bool:
+    """Return whether signs of life end, of which ten a second were sent."""
+    for _ in range(100):
+        try:
+            assert line.recv(99) == b"WATCHDOG=1"
+        except TimeoutError:
+            return True
+    return False
+
+
+def test_a_relay_whose_listener_is_gone_gives_no_sign_of_life(line, tmp_path, requires):
+    """The kernel takes the listening socket away (ss -K): systemd then restarts a process that seems to run."""
+    port = free_port()
+    config = Relay(folder=tmp_path, urls={"central": "http://127.0.0.1:9"}, port=port).write()
+    environment = {**os.environ, "NOTIFY_SOCKET": line.getsockname(), "WATCHDOG_USEC": "200000"}
+    with (tmp_path / "log").open("w") as log:
+        program = Path(sys.executable).with_name("kspace")
+        process = subprocess.Popen([program, "listen", "-c", config], env=environment, stderr=log)
+    try:
+        assert [line.recv(99), line.recv(99)] == [b"READY=1", b"WATCHDOG=1"]
+        killed = [requires("ss"), "--kill", "--no-header", "state", "listening", f"sport = :{port}"]
+        assert str(port) in subprocess.run(killed, capture_output=True, text=True, check=True).stdout
+        line.settimeout(2)
+        assert falls_silent(line)
+        assert process.poll() is None, "it runs, and does nothing"
+    finally:
+        process.kill()
+        process.wait()
