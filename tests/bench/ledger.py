@@ -36,8 +36,8 @@ def _work(state: str) -> dict[str, Any]:
     return {"state": state, "since_at": AT, "due_at": AT}
 
 
-def _study(study: int) -> dict[str, Any]:
-    uid, at = f"1.2.{study}", AT + timedelta(minutes=study)
+def _study(study: int, at: datetime) -> dict[str, Any]:
+    uid = f"1.2.{study}"
     document = {"study_uid": uid, "date": "20260301"}
     told = {"called_ae": "A", "calling_ae": "B", "first_arrival_at": at, "last_arrival_at": at, "document": document}
     return {"id": study, "study_uid": uid, **told}
@@ -55,15 +55,22 @@ def _file(capture: int) -> dict[str, Any]:
     return {"id": capture, **named, "size": 5, "mtime_ns": 1, **seen}
 
 
-def fill(connection: Connection, *, sessions: int = SESSIONS, anew_after: int = 1) -> None:
-    """Write the catalog of a relay that has worked for a year; the MIDs start anew after so many sessions."""
+def fill(
+    connection: Connection,
+    *,
+    sessions: int = SESSIONS,
+    anew_after: int = 1,
+    begin: datetime = AT,
+    apart: timedelta = timedelta(minutes=1),
+) -> None:
+    """Write the catalog of a relay that has worked for a while; the MIDs start anew after so many sessions."""
     t = tables
     named = {"kind": "dicom", "destination": "x", "project": "P", "subject": "S"}
     rows: dict[Table, list[dict[str, Any]]] = {
         table: [] for table in (t.study, t.series, t.source_file, t.capture, t.measurement, t.dependency)
     } | {table: [] for table in (t.match, t.delivery)}
     for study in range(1, sessions + 1):
-        rows[t.study].append(_study(study))
+        rows[t.study].append(_study(study, begin + study * apart))
         rows[t.series] += [_series(study, number) for number in range(1, SERIES + 1)]
         image = {"id": study, "capture_id": None, "study_id": study, "session": f"E{study}", "verified_at": AT}
         rows[t.delivery].append({**named, **image, **_work("verified")})

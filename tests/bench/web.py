@@ -2,25 +2,34 @@
 
 The catalog is that of `tests.bench.ledger`, larger: sessions of ten series and twelve raw files each. What is printed
 is how long an answer takes over the loopback, the best of five, beside that of a file that asks the catalog nothing.
-A scanner's MIDs start anew after 1,200. Without a URL it is SQLite in a temporary folder.
+A scanner's MIDs start anew after 1,200. The sessions are of the last year, one an hour; project P has rules, and all of
+them are its own. Without a URL it is SQLite in a temporary folder.
 """
 
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
 from rich.console import Console
+from sqlalchemy import update
 
 from tests.bench.ledger import fill
 from tests.integration.webworld import LOCAL_PASSWORD, Browser
 from transfer.app.web.server import WebServer
 from transfer.app.web.signin import LOCAL, hashed
 from transfer.app.wiring import Box
+from transfer.catalog.tables import source_file
 from transfer.config import Config
+from transfer.rulefile import to_toml
+from transfer.wishes import Wish
 
 SESSIONS = 100_000 // 12
+RULES = (Wish(name="no localizers", action="exclude", protocols=("*localizer*",)), Wish(name="gre", protocols=("g*",)))
 PLACES = (
     "/static/relay.css",
     "/",
@@ -28,18 +37,21 @@ PLACES = (
     "/sessions?text=e4000",
     "/sessions?project=P&scanner=prisma",
     "/sessions?badge=needs+a+person",
-    "/sessions?since=2026-03-02&until=2026-03-03",
+    "/sessions?since={day}&until={day}",
     "/sessions/4000",
     "/captures/48001",
     "/alerts",
+    "/projects",
+    "/projects/P",
+    "/projects/P/compare",
 )
 
 
-def _took_ms(browser: httpx.Client, place: str) -> tuple[float, int]:
+def _took_ms(ask: Callable[[], httpx.Response]) -> tuple[float, int]:
     best = float("inf")
     for _ in range(5):
         started = time.perf_counter()
-        answer = browser.get(place).raise_for_status()
+        answer = ask().raise_for_status()
         best = min(best, time.perf_counter() - started)
     return best * 1e3, len(answer.content)
 
@@ -51,14 +63,22 @@ def main(folder: Path, url: str | None) -> None:
     web = {"bind": "127.0.0.1:0", "local_admin": {"file": folder / "hash"}}
     box = Box(Config.model_validate({"relay": relay, "web": web}))
     with box.database.write() as connection:
-        fill(connection, sessions=SESSIONS, anew_after=100)
+        now, hour = box.clock.now(), timedelta(hours=1)
+        fill(connection, sessions=SESSIONS, anew_after=100, begin=now - SESSIONS * hour, apart=hour)
+        connection.execute(update(source_file).values(first_seen_at=now - timedelta(days=1)))
+    box.rules.save("P", RULES, after=0, comment="", actor="ann", at=now)
     server, out = WebServer(box), Console()
     server.start()
     with Browser(server) as browser:
         browser.sign_in("admin", LOCAL_PASSWORD, where=LOCAL)
+        day = f"{now - timedelta(days=9):%Y-%m-%d}"
         for place in PLACES:
-            took, size = _took_ms(browser, place)
-            out.print(f"{place}: {took:.0f} ms, {size / 1000:.0f} kB", highlight=False)
+            asked = place.format(day=day)
+            took, size = _took_ms(partial(browser.get, asked))
+            out.print(f"{asked}: {took:.0f} ms, {size / 1000:.0f} kB", highlight=False)
+        form = {"form": browser.form("/projects/P"), "act": "rehearse", "toml": to_toml(RULES)}
+        took, size = _took_ms(partial(browser.post, "/projects/P/draft", data=form))
+        out.print(f"/projects/P/draft, rehearsed: {took:.0f} ms, {size / 1000:.0f} kB", highlight=False)
     server.stop()
     box.close()
 

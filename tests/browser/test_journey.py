@@ -8,10 +8,13 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 from sqlalchemy import update
 
+from kspace.twix.synthetic import write_twix
 from tests.browser.pictures import crowd
-from tests.integration.webworld import LOCAL_PASSWORD, add_ambiguous, page
+from tests.integration.relay import captures_of, measurement, wait_until
+from tests.integration.webworld import LOCAL_PASSWORD, add_ambiguous, happen_now, page
 from transfer.app.web.signin import LOCAL
-from transfer.catalog import tables
+from transfer.app.wiring import Box
+from transfer.catalog import lists, tables
 from transfer.catalog.notices import raise_alert
 
 PAGES = ("/", "/sessions", "/sessions?text=none", "/sessions/1", "/captures/1", "/captures/9", "/review", "/review/500")
@@ -195,6 +198,59 @@ def test_home_renews_itself(opened, served):
         connection.execute(update(tables.capture).where(tables.capture.c.id == 2).values(leased))
     tab.clock.run_for(11_000)
     tab.get_by_text("Raw file 2").wait_for()
+
+
+@pytest.fixture
+def scanning(tmp_path):
+    """A page, and beside it an engine that looks at a share: a process of its own in all but name."""
+    with page(tmp_path) as (server, box):
+        with box.database.write() as connection:
+            happen_now(connection, box.clock.now())
+        quick = {"practice": True, "poll_s": 0.3, "quiet_s": 0.6, "patience_s": 3.0}
+        scanner = box.config.scanner[0].model_copy(update=quick)
+        other = Box(box.config.model_copy(update={"scanner": (scanner,)}))
+        engine = other.engine()
+        engine.start()
+        yield (server, box), tmp_path / "share"
+        engine.stop()
+        other.close()
+
+
+def test_a_researcher_picks_a_protocol_and_the_next_scan_is_captured_by_it(opened, scanning):
+    at, share = scanning
+
+    def state(name):
+        return captures_of(at[1].database)[name]["state"]
+
+    write_twix(share / "old.dat", measurement(71, protocol="gre_heart"))
+    wait_until(lambda: state("old.dat") == "skipped", within_s=20)
+    tab = opened(at)
+    tab.goto("/projects/HEART")
+    tab.get_by_label("Name", exact=True).fill("dora")
+    tab.get_by_label("Password", exact=True).fill("doradora")
+    tab.keyboard.press("Enter")
+    tab.get_by_text("No rules yet").wait_for()
+    tab.get_by_label("gre_heart").check()
+    tab.get_by_role("button", name="Rehearse these ticks").click()
+    assert tab.get_by_text("3 files captured").is_visible()
+    tab.get_by_role("button", name="Go on changing them").click()
+    assert tab.get_by_text("Not saved yet.").is_visible()
+    tab.get_by_label("Name", exact=True).fill("all of the heart")
+    tab.get_by_label("Protocols, one on a line").fill("gre_heart*")
+    tab.get_by_role("button", name="Rehearse these rules").click()
+    violations = Axe().run(tab).response["violations"]
+    assert [one["id"] for one in violations] == []
+    tab.get_by_label("Why, in a few words").fill("for the pilot")
+    tab.get_by_role("button", name="Save as version 1").click()
+    assert tab.get_by_text("Version 1 decides, saved by central/dora").is_visible()
+    write_twix(share / "new.dat", measurement(72, protocol="gre_heart_2"))
+    wait_until(lambda: state("new.dat") == "packed", within_s=30)
+    assert state("old.dat") == "skipped", "nobody asked for it"
+    with at[1].database.read() as connection:
+        (decided,) = lists.story(connection, captures_of(at[1].database)["new.dat"]["id"])["decisions"]
+    assert decided["reason"] == "Rule 'all of the heart' of project HEART (version 1) wants protocol 'gre_heart_2'."
+    tab.get_by_role("link", name="Rules").first.click()
+    assert tab.get_by_role("row", name="HEART").get_by_text("1 rule").is_visible()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
