@@ -339,7 +339,8 @@ def test_a_link_and_an_unlink_can_be_taken_back_once(database, clock, arrive, de
     assert "Series 2" in linking.undo(database, 1, actor="Bob", clock=clock)
     assert (_state(database), _match(database)) == ("matched", ("1.1.2", "relay"))
     with database.read() as connection:
-        events = [(e["verb"], e["actor"]) for e in lists.story(connection, 1)["events"] if e["actor"] != "relay"]
+        told = [(e["verb"], e["actor"]) for e in lists.story(connection, 1)["events"] if e["actor"] != "relay"]
+    events = [(verb, actor) for verb, actor in told if verb.startswith("capture.")]
     assert events == [
         ("capture.linked", "Ada"),
         ("capture.undone", "Bob"),
