@@ -1,4 +1,4 @@
-"""`python -m tests.bench.sources [GB]`: how fast a file is read by each source, beside stock clients in the same run.
+"""`python -m tests.bench.sources [GB [RUNS]]`: how fast a file is read by each source, beside stock clients in one run.
 
 All servers are on this machine and their file is in its memory, so that what is measured is the client: MB/s, its own
 CPU seconds, and the ratio to the stock client of the same protocol. Nothing is written; clients write to /dev/null.
@@ -19,12 +19,12 @@ from tests.conformance.sources.conftest import Park
 
 _BLOCK = 1 << 20
 _MB = 1e6
-_RUNS = 3
 
 
 def main() -> None:
     """Print a table."""
-    size = int(float(sys.argv[1] if len(sys.argv) > 1 else 1) * 1e9)
+    gigabytes, runs = (*sys.argv[1:], *("1", "3")[len(sys.argv) - 1 :])[:2]
+    size = int(float(gigabytes) * 1e9)
     with ExitStack() as stack:
         base = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sources-")))
         (base / "raw").mkdir()
@@ -33,9 +33,9 @@ def main() -> None:
         _write(folder / "1200.dat", size)
         _say("source", "MB/s", "CPU s", "beside", "MB/s", "CPU s", "of its speed")
         for kind, peers in _peers(park, folder).items():
-            own = _best(lambda kind=kind: _read(park, kind, folder, size), resource.RUSAGE_SELF)
+            own = _best(lambda kind=kind: _read(park, kind, folder, size), resource.RUSAGE_SELF, int(runs))
             for name, command in peers.items():
-                other = _best(lambda command=command: _run(command), resource.RUSAGE_CHILDREN)
+                other = _best(lambda command=command: _run(command), resource.RUSAGE_CHILDREN, int(runs))
                 _say(kind, *_figures(size, own), name, *_figures(size, other), f"{other[0] / own[0]:.2f}")
 
 
@@ -86,10 +86,10 @@ def _run(command: list[str]) -> None:
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _best(work: Callable[[], None], whose: int) -> tuple[float, float]:
+def _best(work: Callable[[], None], whose: int, number: int) -> tuple[float, float]:
     """Return the seconds of the fastest run, and its CPU seconds."""
     runs = []
-    for _ in range(_RUNS):
+    for _ in range(number):
         before, began = _cpu(whose), time.monotonic()
         work()
         runs.append((time.monotonic() - began, _cpu(whose) - before))

@@ -21,7 +21,25 @@ class Server:
 
     port: int
     log: Path
+    command: list[str]
+    output: Path
     process: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        """End it and all that it began at once, as a power cut does."""
+        pids = [self.process.pid]
+        for pid in pids:
+            pids += _children(pid)
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def start(self) -> None:
+        """Start it again as it was."""
+        with self.output.open("ab") as out:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        _await(self.port, self.process, self.output)
 
     def pause(self) -> None:
         """Let it hang: connections stay open, nothing is answered."""
@@ -154,14 +172,14 @@ def free_port() -> int:
 def _running(command: list[str], *, port: int, log: Path, output: Path) -> Iterator[Server]:
     with output.open("wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-    server = Server(port, log, process)
+    server = Server(port, log, command, output, process)
     try:
         _await(port, process, output)
         yield server
     finally:
         server.resume()
-        process.terminate()
-        process.wait(10)
+        server.process.terminate()
+        server.process.wait(10)
 
 
 def _await(port: int, process: subprocess.Popen[bytes], output: Path) -> None:

@@ -1,7 +1,7 @@
 """What lies at a source, and which archives gave a receipt for its bytes: all that a deletion there goes by."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
@@ -10,6 +10,8 @@ from transfer.catalog.notices import in_doubt
 from transfer.states import CaptureState, DeliveryState
 
 _D = DeliveryState
+_DIFFER = timedelta(minutes=1)
+"""Clocks of several machines on one catalog differ by less."""
 _AT_REST = (CaptureState.DELIVERED, CaptureState.RETIRED)
 
 
@@ -42,15 +44,14 @@ class Lying:
 def lying(connection: Connection, source: str, *, capture_id: int | None = None) -> list[Lying]:
     """Return what lies at a source, or the one file of it, oldest first."""
     c, f = tables.capture.c, tables.source_file.c
+    is_doubted = select(tables.alert.c.id).where(in_doubt(c.id)).exists()
     query = (
-        select(c.id, c.state, c.sha256, c.lease_token, f.path, f.size, f.mtime_ns)
+        select(c.id, c.state, c.sha256, c.lease_token, f.path, f.size, f.mtime_ns, is_doubted.label("is_doubted"))
         .join(tables.source_file)
         .where(f.source == source, f.gone_at.is_(None))
         .order_by(f.mtime_ns, c.id)
     )
     rows = connection.execute(query if capture_id is None else query.where(c.id == capture_id)).all()
-    doubted = select(c.id).where(select(tables.alert.c.id).where(in_doubt(c.id)).exists())
-    in_question = set(connection.execute(doubted).scalars())
     return [
         Lying(
             row.id,
@@ -59,7 +60,7 @@ def lying(connection: Connection, source: str, *, capture_id: int | None = None)
             row.mtime_ns,
             row.sha256,
             row.lease_token is not None,
-            row.id in in_question,
+            bool(row.is_doubted),
             _receipts(connection, _holder(connection, row.id, row.state, row.sha256)),
         )
         for row in rows
@@ -90,7 +91,7 @@ def _receipts(connection: Connection, capture_id: int | None) -> tuple[Receipted
 
 
 def was_clock_set_back(connection: Connection, now: datetime) -> bool:
-    """Return whether something is written down that lies ahead of now: then no time can be trusted."""
+    """Return whether something is written down that lies well ahead of now: then no time can be trusted."""
     e = tables.event.c
     newest: datetime | None = connection.execute(select(e.at).order_by(e.id.desc()).limit(1)).scalar()
-    return newest is not None and newest > now
+    return newest is not None and newest > now + _DIFFER

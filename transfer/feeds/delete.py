@@ -89,8 +89,9 @@ def _unproved(one: Receipted, file: Lying, terms: Terms, now: datetime) -> str |
 def propose(database: Database, terms: Terms, *, actor: str, clock: Clock) -> list[tuple[Lying, str | None]]:
     """Write down what could be deleted, as a list that a person can approve, and return all that lies there."""
     now = clock.now()
-    with database.write() as connection:
+    with database.read() as connection:
         found = judged(connection, terms, now=now)
+    with database.write() as connection:
         ask_for(connection, terms.source, [file for file, why in found if why is None], actor=actor, at=now)
     return found
 

@@ -2,7 +2,7 @@
 
 import os
 import random
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -12,7 +12,9 @@ from kspace.clock import SystemClock
 from kspace.errors import KspaceError, SourceError
 from kspace.records import SourceFile
 from kspace.sources.answering import AnsweringSource
+from kspace.sources.share import Share, ShareSettings
 from kspace.twix.synthetic import Synthetic, write_twix
+from tests.integration.disks import small_disk
 from tests.servers.tcp import wired
 from transfer.records import Capture, Changed, PackedUp
 from transfer.stages.pack import pack
@@ -45,12 +47,12 @@ def packing(tmp_path):
 
     runs = []
 
-    def run(source, file: SourceFile, meddle=lambda: None):
+    def run(source, file: SourceFile, meddle=lambda: None, *, at_each=False):
         capture = Capture(
             id=1, state=CaptureState.SETTLED, scanner="mr1", source="mr1/1", file=file, changed_at=NOW, since_at=NOW,
             as_is=True, audit=None, measurements=(), sha256=None, manifest=None, match=None,
         )  # fmt: skip
-        watched = Watched(source, meddle)
+        watched = Watched(source, meddle, at_each=at_each)
         runs.append(watched)
         outcome = pack(
             capture, source=watched, spool=tmp_path, codec="zstd", chunk_bytes=CHUNK,
@@ -63,10 +65,10 @@ def packing(tmp_path):
 
 
 class Watched:
-    """A source that notes where it is read, and lets something happen after the first read."""
+    """A source that notes where it is read, and lets something happen after the first read, or after each."""
 
-    def __init__(self, source, meddle) -> None:
-        self.source, self.meddle, self.offsets = source, meddle, []
+    def __init__(self, source, meddle, *, at_each) -> None:
+        self.source, self.meddle, self.offsets, self.at_each = source, meddle, [], at_each
         self.stat, self.find = source.stat, source.find
 
     @contextmanager
@@ -76,7 +78,7 @@ class Watched:
 
     def read(self, offset, length):
         data = self.reader.read(offset, length)
-        if not self.offsets:
+        if self.at_each or not self.offsets:
             self.meddle()
         self.offsets.append(offset)
         return data
@@ -95,6 +97,57 @@ def test_a_read_goes_on_at_the_chunk_where_the_line_was_cut(line, folder, packin
     assert before[-1] - 2 * CHUNK <= watched.offsets[0] <= before[-1] + CHUNK, "not where it stopped"
     assert isinstance(outcome.result, PackedUp)
     assert outcome.result.packed.sha256 == sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("kind", OVER_A_LINE)
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_after_a_server_was_killed_and_came_back_it_is_read_on_if_it_is_the_same(
+    park, folder, packing, kind, is_changed
+):
+    source, path = park.bare(kind, folder, timeout_s=5.0), folder / "1200.dat"
+    write_twix(path, Synthetic(mid=7, readouts=2400, samples=512, channels=2))  # more than lies in buffers on the way
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    file, data = source.stat("1200.dat"), path.read_bytes()
+    server = park.server(kind)
+    reads = []
+
+    def kill() -> None:
+        """Let some chunks be packed, then take the server away."""
+        reads.append(1)
+        if len(reads) == 4:
+            server.kill()
+
+    with pytest.raises(SourceError, match="by itself"):
+        packing(source, file, kill, at_each=True)
+    server.start()
+    if is_changed:
+        path.write_bytes(data[:-8] + b"\x01" * 8)
+        os.utime(path, (1_700_000_600, 1_700_000_600))
+    outcome, watched = packing(source, file)
+    assert (type(outcome.result), bool(watched.offsets)) == ((Changed, False) if is_changed else (PackedUp, True))
+    if not is_changed:
+        assert watched.offsets[0] > 0, "not read on"
+        assert outcome.result.packed.sha256 == sha256(data).hexdigest()
+
+
+def test_a_mounted_share_that_fails_and_comes_back_is_read_on(tmp_path, packing, requires):
+    with small_disk(tmp_path / "mounted", size=64 << 20, requires=requires) as disk, ExitStack() as trouble:
+        path = disk.folder / "1200.dat"
+        write_twix(path, Synthetic(mid=7, readouts=2400, samples=512, channels=2))
+        os.sync()
+        source, data, reads = Share(ShareSettings(path=disk.folder)), path.read_bytes(), []
+
+        def fail() -> None:
+            reads.append(1)
+            if len(reads) == 4:
+                trouble.enter_context(disk.failing())
+
+        with pytest.raises(SourceError, match=r"Input/output error.*by itself"):
+            packing(source, source.stat("1200.dat"), fail, at_each=True)
+        trouble.close()
+        outcome, watched = packing(source, source.stat("1200.dat"))
+        assert watched.offsets[0] > 0, "not read on"
+        assert outcome.result.packed.sha256 == sha256(data).hexdigest()
 
 
 def test_a_file_that_changed_while_the_line_was_cut_is_read_from_the_start(line, folder, packing):
