@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 
 from sqlalchemy import Connection, select, update
 
@@ -99,13 +100,10 @@ def _put_in_order(connection: Connection, due: list[_Waiting]) -> None:
 
 
 def _said(scanner: str, ring: Ring, waiting: Iterable[_Waiting], now: datetime) -> tuple[str, str] | None:
-    """Return severity and text; None: there is time."""
-    lefts = [(one, ring.left(one.born_at)) for one in waiting]
-    soon = [
-        (one, left)
-        for one, left in lefts
-        if left is not None and is_endangered(left, age_s=(now - one.born_at).total_seconds())
-    ]
+    """Return severity and text; None: there is time. ``waiting`` are the oldest first: who came later has longer."""
+    lefts = ((one, ring.left(one.born_at)) for one in waiting)
+    short = takewhile(lambda pair: pair[1].at_least_s < _TOLD_S, ((one, left) for one, left in lefts if left))
+    soon = [(one, left) for one, left in short if is_endangered(left, age_s=(now - one.born_at).total_seconds())]
     if not soon:
         return None
     first = min((left for _, left in soon), key=lambda left: left.at_least_s)
