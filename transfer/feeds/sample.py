@@ -71,7 +71,10 @@ class Sampling:
         return [*readings, of_itself]
 
     def _tell(self, connection: Connection, readings: Sequence[Reading], at: datetime) -> bool:
-        """Raise and clear alerts, and return whether that changed anything."""
+        """Raise and clear alerts, and return whether that changed anything.
+
+        Where the reader got no answer nobody knows whether what was found is over: it stays until somebody looked.
+        """
         limits, end = (*self._reader.limits, _SILENT), f"@{self._machine}"
         prefixes = [f"{limit.key}:" for limit in self._reader.limits] + [f"{_SILENT.key}:{self._kind}{end}"]
         ours = or_(*(alert.c.key.startswith(prefix, autoescape=True) for prefix in prefixes))
@@ -79,11 +82,14 @@ class Sampling:
         rows = connection.execute(select(alert.c.key, alert.c.severity).where(mine)).all()
         was = {key.removesuffix(end): Severity(severity) for key, severity in rows}
         found = {finding.key: finding for finding in judge(readings, limits, was=was)}
-        for key in was.keys() - found.keys():
+        own = f"{_SILENT.key}:{self._kind}"
+        unseen = was.keys() - found.keys()
+        over = unseen & {own} if self._failures else unseen
+        for key in over:
             clear_alert(connection, key=key + end, at=at)
         for key, finding in found.items():
             raise_alert(connection, key=key + end, severity=finding.severity, text=finding.text, at=at)
-        return was != {key: finding.severity for key, finding in found.items()}
+        return bool(over) or any(was.get(key) is not finding.severity for key, finding in found.items())
 
 
 def thin(*, database: Database, clock: Clock, machine: str) -> int:

@@ -104,6 +104,17 @@ def test_what_is_beyond_its_limit_is_an_alert_until_it_is_back(sample, thermomet
     assert sample() == {}
 
 
+def test_what_was_found_is_not_over_because_nobody_could_look(sample, thermometer):
+    thermometer.shows["sda"] = 61
+    hot = {"hot:sda@box-1": ("critical", "sda: 61 °C")}
+    assert sample() == hot
+    thermometer.shows, thermometer.fails = {}, NoAnswer("It hangs.")
+    assert sample() == sample() == hot
+    assert sample() == hot | {"reader:heat@box-1": ("warning", "The box cannot be watched in full (heat): It hangs.")}
+    thermometer.fails = None
+    assert sample() == {}, "it was looked, and the disk is another one now"
+
+
 def test_two_boxes_on_one_catalog_keep_their_alerts_apart(sample, thermometer):
     thermometer.shows = {"sda": 55.0}
     sample("box-1")
