@@ -36,7 +36,7 @@ class ListenerSettings(BaseModel):
     allowed_ip: tuple[_Network, ...] = ()
     """Addresses or networks, ``10.1.2.3`` or ``10.1.2.0/24``."""
     max_associations: int = Field(default=16, ge=1, le=256)
-    processes: int = Field(default=4, ge=1, le=64)
+    processes: int = Field(default=2, ge=1, le=64)
     """At most so many receive; 1: the relay's own only."""
     idle_s: float = Field(default=60.0, gt=0)
     """A connection that is silent for so long is ended."""

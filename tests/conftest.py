@@ -52,7 +52,10 @@ def requires() -> Callable[[str], str]:
     """Return the path of a program, or skip: `storescu = requires("storescu")`."""
 
     def find(program: str) -> str:
-        folders = [os.environ["PATH"], "/usr/sbin", *map(str, _DEBIAN_POSTGRES[-1:])]
+        # pynetdicom installs a storescu of its own beside python: dcmtk's is meant.
+        ours = str(Path(sys.executable).parent)
+        on_path = [folder for folder in os.environ["PATH"].split(os.pathsep) if folder != ours]
+        folders = [*on_path, "/usr/sbin", *map(str, _DEBIAN_POSTGRES[-1:])]
         path = shutil.which(program, path=os.pathsep.join(folders))
         return path or pytest.skip(f"The program {program} is not installed; `make test` installs it.")
 

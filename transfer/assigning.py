@@ -64,7 +64,7 @@ def assign(  # noqa: PLR0913 -- the facts of the act
 
 
 def free(database: Database, study: str, *, reason: str, actor: str, clock: Clock) -> tuple[int, int]:
-    """Free the images of a study (``t3``) that filters left out or archives refused; return their number and bytes.
+    """Free the images of a study (``t3``) that no archive takes, and return their number and bytes.
 
     Raises:
         NotFound: there is no such study.

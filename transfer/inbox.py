@@ -22,6 +22,7 @@ from transfer.catalog.committed import judge
 from transfer.catalog.database import Database
 from transfer.catalog.notices import raise_alert
 from transfer.catalog.refusals import note_refusal, record_refusal, tell_turned_away
+from transfer.feeds.returned import returned
 from transfer.routing import Route, Target, targets
 
 _log = structlog.get_logger()
@@ -54,6 +55,8 @@ class CatalogInbox:
         self._settings = settings or ListenerSettings()
         self._memory = Memory()
         self._notes = notes
+        self._may_miss = True
+        """Whether images may be missing that were refused, in this life or an earlier one."""
         self._unnoted: list[tuple[Refused, datetime]] = []
         """Refusals that neither catalog nor disk took: tried again with the next image."""
         self._turned_away: dict[tuple[str, str], tuple[datetime, int]] = {}
@@ -74,6 +77,8 @@ class CatalogInbox:
             return [error] * len(together)
         if self._unnoted:
             self._remember([])
+        if self._may_miss:
+            self.look_back()
         for one in itertools.compress(together, (not ways for ways in found)):
             self._unrouted(one)
         return [Status.SUCCESS] * len(together)
@@ -124,6 +129,15 @@ class CatalogInbox:
         """Begin the deliveries of studies that came before their route was made; return of how many."""
         return route_again(self._database, self._targets, machine=self._machine, at=self._clock.now())
 
+    def look_back(self) -> None:
+        """Take over what was refused while the catalog was down, and end the alerts of what has arrived since."""
+        self._may_miss = False
+        try:
+            self._may_miss |= returned(database=self._database, clock=self._clock, notes=self._notes)
+        except KspaceError as error:
+            _log.warning("refusals.unread", code=error.code)
+            self._may_miss = True
+
     def _targets(self, study: Study, called_ae: str, calling_ae: str) -> tuple[Target, ...]:
         found = targets(self._routes, study, called_ae=called_ae, calling_ae=calling_ae)
         return tuple(replace(target, is_raw_only=target.destination in self._raw_only) for target in found)
@@ -145,6 +159,7 @@ class CatalogInbox:
             ) from error
 
     def _remember(self, refused: Sequence[tuple[Refused, datetime]]) -> None:
+        self._may_miss = True
         with self._changing:
             refused, self._unnoted = [*self._unnoted, *refused], []
         try:

@@ -209,6 +209,7 @@ class Box:
             )
             if not number:
                 inbox.route_again()
+                inbox.look_back()
             folder = relay.spool / "incoming" / str(number)
             here = {"folder": folder, "shelf": relay.spool / "dicom"}
             built.append(Listener(settings, inbox=inbox, is_open=self._takes_images, **here))

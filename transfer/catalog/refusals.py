@@ -76,8 +76,8 @@ def record_refusal(connection: Connection, refused: Refused, *, at: datetime) ->
     _tell(connection, refused.study_uid, caller.calling_ae, at)
 
 
-def record_returns(connection: Connection, *, at: datetime) -> None:
-    """Take note of what is here by now, whoever sent it, and end the alert where nothing is missing any more."""
+def record_returns(connection: Connection, *, at: datetime) -> bool:
+    """Take note of what is here by now, whoever sent it, end alerts, and return whether anything is missing still."""
     r, s = refusal.c, series.c
     # What named no instance can arrive under no name: it counts as sent again once more of its series came.
     of_sender = (s.calling_ae == r.calling_ae) & (instance.c.received_at > r.at)
@@ -90,6 +90,7 @@ def record_returns(connection: Connection, *, at: datetime) -> None:
         connection.execute(update(refusal).where(is_back).values(arrived_at=at))
     for row in found:
         _tell(connection, row.study_uid, row.calling_ae, at)
+    return connection.execute(select(r.id).where(r.arrived_at.is_(None)).limit(1)).first() is not None
 
 
 def tell_turned_away(connection: Connection, caller: Caller, why: str, number: int, *, at: datetime) -> None:

@@ -73,7 +73,7 @@ def _study(connection: Connection, row: RowMapping) -> Row:
 
 
 def _unwanted(series: Sequence[Row]) -> Row:
-    """Return what lies here that no archive is to have: left out by a filter, or refused there."""
+    """Return what lies here that no archive takes."""
     since = [one["unwanted"]["since"] for one in series if one["unwanted"]["images"]]
     total = {key: sum(one["unwanted"][key] for one in series) for key in ("images", "bytes")}
     return {**total, "since": min(since, default=None)}
@@ -110,7 +110,7 @@ def _series(connection: Connection, row: RowMapping, deliveries: list[Row]) -> R
         "other_bytes": len(all_of_it) - len(came),
         "freed": sum(one.freed_at is not None for one in came),
         "bytes": sum(one.size for one in came),
-        "unwanted": _left_here(row["series_uid"], came, deliveries),
+        "unwanted": _left_here(row["series_uid"], all_of_it, {one.id for one in came}, deliveries),
         "archived": archived,
         "refused": refused,
         "lacking": lacking,
@@ -121,10 +121,13 @@ def _series(connection: Connection, row: RowMapping, deliveries: list[Row]) -> R
     }
 
 
-def _left_here(series_uid: str, came: Sequence[Any], deliveries: Sequence[Row]) -> Row:
+def _left_here(series_uid: str, all_of_it: Sequence[Any], firsts: Collection[int], deliveries: Sequence[Row]) -> Row:
+    """Return what no archive takes of a series: what a filter, an archive or a person left out, and second bytes."""
     is_settled = all(d["state"] == DeliveryState.VERIFIED or d["held_code"] == "filtered" for d in deliveries)
     sent = min(((d["imported"] or {}).get(series_uid, 0) for d in deliveries), default=0)
-    left = [one for one in came if one.id > sent and one.freed_at is None] if deliveries and is_settled else []
+    lacking = {each for one in deliveries for each in one["lacking"] or ()}
+    left = [one for one in all_of_it if one.id > sent or one.id in lacking or one.id not in firsts]
+    left = [one for one in left if one.freed_at is None] if deliveries and is_settled else []
     since = min((one.received_at for one in left), default=None)
     return {"images": len(left), "bytes": sum(one.size for one in left), "since": since}
 

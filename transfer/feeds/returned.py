@@ -7,9 +7,10 @@ from transfer.catalog.database import Database
 from transfer.catalog.refusals import forget_turned_away, record_returns, take_notes
 
 
-def returned(*, database: Database, clock: Clock, notes: Path) -> None:
-    """Look once; what was noted while the catalog was down is taken into it before."""
+def returned(*, database: Database, clock: Clock, notes: Path) -> bool:
+    """Look once, after taking over what was noted while the catalog was down; return whether anything is missing."""
     take_notes(database, notes)
     with database.write() as connection:
-        record_returns(connection, at=clock.now())
+        is_missing = record_returns(connection, at=clock.now())
         forget_turned_away(connection, at=clock.now())
+    return is_missing

@@ -1,18 +1,19 @@
 """The one place that deletes: packed files that are retired, released or twins; images long verified, or unwanted."""
 
+import operator
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
 
-from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, select, update
 
 from kspace.clock import Clock
 from kspace.errors import BadInput
 from kspace.pack import drop
 from transfer.catalog import tables
 from transfer.catalog.database import Database
-from transfer.catalog.notices import RELAY, note
+from transfer.catalog.notices import RELAY, clear_alert, note
 from transfer.states import CaptureState, DeliveryState
 
 _FRESH = timedelta(days=7)
@@ -102,7 +103,9 @@ def sweep_images(  # noqa: PLR0913 -- how long, how much
 
 
 def free_unwanted(database: Database, study_id: int, *, reason: str, actor: str, clock: Clock) -> tuple[int, int]:
-    """Free, on a person's word, what filters or archives did not take of a study, and return number and bytes.
+    """Free, on a person's word, what no archive takes of a study, and return number and bytes.
+
+    That is what filters left out, what archives refused or do not show, and what came a second time with other bytes.
 
     Raises:
         BadInput: the study is still on its way somewhere, or there is nothing to free.
@@ -111,14 +114,18 @@ def free_unwanted(database: Database, study_id: int, *, reason: str, actor: str,
         deliveries = _deliveries(connection, study_id)
         if not deliveries or not all(map(_is_settled, deliveries)):
             raise BadInput(
-                f"Study t{study_id} is not settled everywhere it goes, so it is not certain yet what no archive is to "
-                "have. Nothing was freed. See `kspace study`."
+                f"Study t{study_id} is not settled everywhere it goes, so it is not certain yet what no archive "
+                "takes. Nothing was freed. See `kspace study`."
             )
-        rows = [row for row in _firsts(connection, study_id) if _is_unwanted(row, deliveries)]
+        firsts = _firsts(connection, study_id)
+        seconds = _seconds(connection, study_id)
+        rows = [*(row for row in firsts if _is_unwanted(row, deliveries)), *seconds]
         if not rows:
-            raise BadInput(f"Study t{study_id} has no images here that no archive is to have. Nothing was freed.")
-        why = f"left out by filters or refused by archives; {reason}"
+            raise BadInput(f"Study t{study_id} has no images here that no archive takes. Nothing was freed.")
+        why = f"taken by no archive; {reason}"
         _remove(connection, study_id, rows, why=why, actor=actor, now=clock.now())
+        for row in seconds:
+            clear_alert(connection, key=f"instance:{row['sop_uid']}", at=clock.now())
     return len(rows), sum(row["size"] for row in rows)
 
 
@@ -188,10 +195,23 @@ def _deliveries(connection: Connection, study_id: int) -> Sequence[RowMapping]:
 
 def _firsts(connection: Connection, study_id: int) -> Sequence[RowMapping]:
     """Return the instances that were delivered: of each UID the one that came first; not those freed before."""
+    return _images(connection, study_id, tables.instance.c.id.in_(_first_ids(study_id)))
+
+
+def _seconds(connection: Connection, study_id: int) -> Sequence[RowMapping]:
+    """Return what came later under a known UID with other bytes: it is never delivered."""
+    return _images(connection, study_id, tables.instance.c.id.not_in(_first_ids(study_id)))
+
+
+def _first_ids(study_id: int) -> Select[tuple[int]]:
     i, s = tables.instance.c, tables.series.c
-    first = select(func.min(i.id)).join(tables.series).where(s.study_id == study_id).group_by(i.sop_uid)
-    query = select(i.id, i.path, i.size, i.received_at, s.series_uid).join(tables.series)
-    return connection.execute(query.where(i.id.in_(first), i.freed_at.is_(None))).mappings().all()
+    return select(func.min(i.id)).join(tables.series).where(s.study_id == study_id).group_by(i.sop_uid)
+
+
+def _images(connection: Connection, study_id: int, which: ColumnElement[bool]) -> Sequence[RowMapping]:
+    i, s = tables.instance.c, tables.series.c
+    query = select(i.id, i.sop_uid, i.path, i.size, i.received_at, s.series_uid).join(tables.series)
+    return connection.execute(query.where(s.study_id == study_id, which, i.freed_at.is_(None))).mappings().all()
 
 
 def _is_settled(delivery: RowMapping) -> bool:
@@ -210,12 +230,13 @@ def _is_proved(row: RowMapping, delivery: RowMapping) -> bool:
 
 
 def _is_unwanted(row: RowMapping, deliveries: Sequence[RowMapping]) -> bool:
-    """Whether some archive is not to have it, by a filter on this side or on its own; the others are proved to."""
-    return all(_is_proved(row, one) or not _is_sent(row, one) for one in deliveries) and not all(
-        _is_sent(row, one) for one in deliveries
-    )
+    """Whether some archive does not take it: a filter's word, its own, or a person's; the others are proved to."""
+    proved = [_is_proved(row, one) for one in deliveries]
+    left = [not _is_sent(row, one) or row["id"] in (one["lacking"] or ()) for one in deliveries]
+    return any(left) and all(map(operator.or_, proved, left))
 
 
 def _is_filtered(row: RowMapping, deliveries: Sequence[RowMapping]) -> bool:
     is_refused = any(row["id"] <= (one["refused"] or {}).get(row["series_uid"], 0) for one in deliveries)
-    return _is_unwanted(row, deliveries) and not is_refused
+    is_lacking = any(row["id"] in (one["lacking"] or ()) for one in deliveries)
+    return _is_unwanted(row, deliveries) and not is_refused and not is_lacking

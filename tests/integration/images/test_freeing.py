@@ -82,7 +82,7 @@ def test_what_a_filter_left_out_goes_on_a_persons_word_or_after_a_time_that_the_
         assigning.free(lane.box.database, "t1", reason="none", actor="dr.who", clock=lane.clock)
     lane.run()
     assert _study(lane)["unwanted"]["images"] == 2
-    assert "2 images that no archive is to have lie here: 0.00 GB" in _run("study", "t1", *config)
+    assert "2 images that no archive takes lie here: 0.00 GB" in _run("study", "t1", *config)
     lane.clock.sleep(50 * _DAY_S)
     assert _swept(lane, 90 * _DAY_S, keep_filtered_s=60 * _DAY_S) == 0
     assert "Freed 2 images" in _run("free", "t1", "--reason", "localizers", *config)
@@ -164,6 +164,12 @@ def test_of_two_images_under_one_uid_the_one_that_was_not_delivered_stays(start,
     lane.receive(*images(tmp_path, number=2))
     lane.run()
     assert lane.stands()[0] == "verified"
+    assert _swept(lane, 90 * _DAY_S, keep_filtered_s=0.0) == 0
+    assert _study(lane)["unwanted"]["images"] == 1
+    said = {"reason": "the first is right", "actor": "dr.who", "clock": lane.clock}
+    assert assigning.free(lane.box.database, "t1", **said)[0] == 1
+    assert _study(lane)["unwanted"]["images"] == 0
+    assert len(list((tmp_path / "relay/spool/dicom").iterdir())) == 2, "what was proved has its own time"
 
 
 def test_what_an_archive_refused_is_kept_and_offered_again_on_a_person_s_word(start, tmp_path):

@@ -85,7 +85,7 @@ def test_a_person_may_take_a_session_without_what_its_archive_rejects_and_nothin
     said = "1 image verified; 1 image not shown there as received, which a person knows, and kept here."
     assert lane.stands() == ("verified", None, said)
     keep = {"machine": "box", "keep_s": 0.0}
-    assert sweep_images(database=lane.box.database, clock=lane.clock, **keep) == 1
+    assert sweep_images(database=lane.box.database, clock=lane.clock, keep_filtered_s=0.0, **keep) == 1
     lane.receive(*images(tmp_path, number=2))
     lane.run()
     assert lane.stands()[0] == "verified", "later images go on without another word"

@@ -46,9 +46,12 @@ class Folder:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _dcmtk(requires) -> None:
-    for program in ("storescu", "echoscu", "dcmftest"):
-        requires(program)
+def _dcmtk(requires) -> Iterator[None]:
+    folders = {str(Path(requires(program)).parent) for program in ("storescu", "echoscu", "dcmftest")}
+    with pytest.MonkeyPatch.context() as patched:
+        for folder in folders:  # before that of pynetdicom's programs, which have the same names
+            patched.setenv("PATH", folder, prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture

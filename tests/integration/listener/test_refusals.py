@@ -48,7 +48,8 @@ class Site:
         return self.alerts("critical")
 
     def alerts(self, severity: str, clock=None) -> list[str]:
-        returned(database=self.database, clock=clock or SystemClock(), notes=self.folder / "refused.jsonl")
+        if clock is not None:
+            returned(database=self.database, clock=clock, notes=self.folder / "refused.jsonl")
         with self.database.read() as connection:
             return [a["text"] for a in lists.alerts(connection) if a["severity"] == severity]
 

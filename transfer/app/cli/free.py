@@ -1,4 +1,4 @@
-"""`kspace free`: a person lets images go that no archive is to have."""
+"""`kspace free`: a person lets images go that no archive takes."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ def free_images(
     reason: Annotated[str, typer.Option(help="Why, in a few words without patient data.")],
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Free the spool of images that a route's filter left out or an archive refused.
+    """Free the spool of images that a filter left out, that an archive refused or lacks, or that came twice.
 
     They are deleted here and lie nowhere else. What an archive is to have stays until it is proved there.
     """

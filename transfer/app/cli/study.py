@@ -76,7 +76,7 @@ def _show(one: Row, *, now: datetime) -> None:
     if not one["deliveries"] and not one["raw_only"]:
         _say(": ".join(_NOWHERE[1:]))
     if one["unwanted"]["images"]:
-        left = f"{one['unwanted']['images']} images that no archive is to have lie here: {_size(one['unwanted'], now)}"
+        left = f"{one['unwanted']['images']} images that no archive takes lie here: {_size(one['unwanted'], now)}"
         _say(f"{left}. `kspace free {one['study']} --reason WHY` deletes them.")
     table = Table("Series", "Protocol", "Expected", "Came", "Archived", "Note", box=SIMPLE_HEAD)
     for series in one["series"]:
