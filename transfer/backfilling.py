@@ -84,8 +84,9 @@ def _wanted(database: Database, rules: Sequence[Rule], since: datetime, only: Se
     found = []
     for row in rows:
         image = documents.to_measurement(row.document) if row.document else None
-        needed = needed_by(database, image) if image else ()
-        choice = choose_capture(rules, image, scanner=row.scanner, needed_by=needed)
+        choice = choose_capture(rules, image, scanner=row.scanner)
+        if image and choice.rule is None and any(rule.dependencies for rule in rules):
+            choice = choose_capture(rules, image, scanner=row.scanner, needed_by=needed_by(database, image))
         if choice.is_wanted:
             is_gone = row.gone_at is not None
             found.append(Wanted(row.id, row.scanner, row.path, row.size, is_gone, choice.reason))

@@ -58,7 +58,7 @@ def test_what_is_ticked_is_rehearsed_saved_and_in_force_at_once(served, dora, se
     assert "No rules yet" in dora.get("/projects/HEART").text
     rehearsed = send("draft", act="pick", shown=["gre_heart", "of nobody"], tick=["gre_heart", "of nobody"]).text
     assert "3 files captured" in rehearsed
-    assert "The rules in force: 0 files" in rehearsed
+    assert "The rules in force: none." in rehearsed
     toml = _toml(rehearsed)
     assert "of nobody" not in toml, "only what ran can be ticked"
     assert send("rules", toml=toml, after=0).status_code == 400, "a comment is asked for"
@@ -147,6 +147,22 @@ def test_the_page_never_lets_identified_raw_leave(served, send):
     toml = '[[rule]]\nname = "a"\nidentified_raw = { allowed_by = "Me, myself", on = 2026-01-31 }\n'
     assert "is said in the relay" in send("rules", toml=toml, after=0, comment="x").text
     assert all(rule.identified_raw == "hold" for rule in served[1].rules())
+
+
+def test_how_rules_of_other_projects_are_called_is_theirs_alone(served, dora):
+    server, box = served
+    said = "Rule 'secret plan' of project BRAIN (version 1) wants protocol 'gre_heart'."
+    decided = {"step": "capture", "is_wanted": True, "rule": "secret plan", "project": "BRAIN", "version": 1}
+    with box.database.write() as connection:
+        about = {"capture_id": 1, "reason": said, "at": box.clock.now(), **decided}
+        connection.execute(tables.decision.insert().values(about))
+        connection.execute(update(tables.capture).where(tables.capture.c.id == 1).values(reason=said))
+    with Browser(server) as anna:
+        anna.sign_in("anna")
+        told = anna.get("/api/captures/1")
+        assert "secret plan" not in told.text
+        assert told.json()["reason"] == told.json()["decisions"][-1]["reason"] == "A rule of another project decided."
+    assert said in dora.get("/api/captures/1").text, "she is a member there too"
 
 
 def test_a_name_that_two_archives_have_is_an_administrators_to_rule(tmp_path):

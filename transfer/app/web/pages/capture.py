@@ -145,8 +145,26 @@ def _story(
     with site.box.database.read() as connection:
         if not browsing.sees(connection, visit.sight, capture=number):
             raise NotFound("There is no such capture, or it belongs to a project that is not yours.")
-        story = lists.story(connection, number)
+        story = _discreet(lists.story(connection, number), visit)
     return story, [d for d in story["deliveries"] if is_whole or visit.sight.of(d)]
+
+
+def _discreet(story: dict[str, Any], visit: Visit) -> dict[str, Any]:
+    """Leave out what rules of projects say that the viewer does not see: how they are called is theirs alone."""
+    decided = [d for d in story["decisions"] if d["project"] is not None]
+    foreign = [d["reason"] for d in decided if not visit.sight.of(d | {"destination": visit.destination})]
+
+    def plain(rows: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+        return [row | {key: row[key] and _without(foreign, row[key])} for row in rows]
+
+    told = {"decisions": plain(story["decisions"], "reason"), "events": plain(story["events"], "detail")}
+    return plain([story], "reason")[0] | told
+
+
+def _without(foreign: list[str], text: str) -> str:
+    for said in foreign:
+        text = text.replace(said, "A rule of another project decided.")
+    return text
 
 
 def _matched(match: dict[str, Any], *, is_all: bool) -> dict[str, Any]:
