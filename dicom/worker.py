@@ -37,7 +37,7 @@ class Worker:
     def run(self) -> NoReturn:
         """Do what the relay says, for as long as it is there."""
         while True:
-            message, files, _, _ = socket.recv_fds(self._line, _MESSAGE_BYTES, 2)
+            message, files = self._heard()
             if not message:
                 os._exit(1)
             told = json.loads(message)
@@ -49,6 +49,14 @@ class Worker:
             else:
                 self._is_open = told["is_open"]
                 self._say({"ended": 0})
+
+    def _heard(self) -> tuple[bytes, list[int]]:
+        """Return the next message with its open files; nothing once the relay is gone, killed or not."""
+        try:
+            message, files, _, _ = socket.recv_fds(self._line, _MESSAGE_BYTES, 2)
+        except ConnectionResetError:  # it was killed with something of this worker's unread
+            return b"", []
+        return message, files
 
     def log(self, _logger: object, level: str, event: MutableMapping[str, Any]) -> NoReturn:
         """Let the relay write a line of the log (a processor of structlog)."""
