@@ -1,18 +1,22 @@
 """Deleting at a source: everything tries hard to have something deleted that is not proved, and fails."""
 
+import json
 import shutil
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
+from typer.testing import CliRunner
 
 from kspace.errors import BadInput
 from kspace.sources.deleting import Deleter
 from tests.integration.disks import small_disk
 from tests.property.deleting import BYTES, NOW, OTHER, PATH, WRONG, World, killed
+from transfer.app.cli import app
 from transfer.catalog import tables
 from transfer.feeds.delete import approve
 
@@ -253,3 +257,40 @@ def test_a_day_takes_no_more_than_its_limits(world):
     world.run()
     assert world.listed() == []
     assert PATH not in world.listed()
+
+
+CONFIG = """
+[relay]
+name = "box"
+folder = "{at}/relay"
+catalog = "sqlite:///{at}/box.sqlite"
+
+[[scanner]]
+name = "prisma"
+  [[scanner.source]]
+  kind = "share"
+  path = "{at}/share"
+  delete = {{ consent = "box may delete on prisma", by = "Head of MR", hold_s = 86400.0 }}
+"""
+
+
+def test_a_person_lists_reads_and_approves_at_the_command_line(world):
+    (world.folder / "relay").mkdir()
+    shutil.copy(world.folder / "box.pem", world.folder / "relay/receipt-key.pem")
+    config = world.folder / "relay.toml"
+    config.write_text(CONFIG.format(at=world.folder))
+
+    def kspace(*words: str):
+        return CliRunner().invoke(app, ["delete-at-source", *words, "-c", str(config)])
+
+    assert "There is no list of prisma/1" in str(kspace("prisma/1", "--for-real").exception)
+    said = kspace("prisma/1").stdout
+    assert "1 files (0.0 GB). Nothing is yet." in said
+    assert PATH in said
+    assert world.path.exists()
+    assert json.loads(kspace("prisma/1", "--for-real", "--json").stdout) == {"approved": [1]}
+    assert world.path.read_bytes() == BYTES, "the relay does it, after it has proved everything once more"
+    world.clock.at = datetime.now(UTC)
+    world.run()
+    assert not world.path.exists()
+    assert "Nothing is ever deleted at prisma/2" in str(kspace("prisma/2").exception)
