@@ -2,28 +2,30 @@
 
 The catalog is that of `tests.bench.ledger`, larger: sessions of ten series and twelve raw files each. What is printed
 is how long an answer takes over the loopback, the best of five, beside that of a file that asks the catalog nothing.
-A scanner's MIDs start anew after 1,200. The sessions are of the last year, one an hour; project P has rules, and all of
-them are its own. Without a URL it is SQLite in a temporary folder.
+There are 500,000 events; a scanner's MIDs start anew after 1,200. The sessions are of the last year, one an hour;
+project P has rules, and all of them are its own. Without a URL it is SQLite in a temporary folder.
 """
 
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import httpx
 from rich.console import Console
-from sqlalchemy import update
+from sqlalchemy import Connection, insert, update
 
+from hardware.records import Reading
 from tests.bench.ledger import fill
 from tests.integration.webworld import LOCAL_PASSWORD, Browser
 from transfer.app.web.server import WebServer
 from transfer.app.web.signin import LOCAL, hashed
 from transfer.app.wiring import Box
-from transfer.catalog.tables import source_file
+from transfer.catalog import tables
+from transfer.catalog.readings import write_readings
 from transfer.config import Config
 from transfer.rulefile import to_toml
 from transfer.wishes import Wish
@@ -40,11 +42,35 @@ PLACES = (
     "/sessions?since={day}&until={day}",
     "/sessions/4000",
     "/captures/48001",
+    "/review",
+    "/review/48001",
+    "/queue",
+    "/pools",
     "/alerts",
     "/projects",
     "/projects/P",
     "/projects/P/compare",
+    "/alerts?history=true",
+    "/settings",
+    "/audit",
+    "/audit?actor=central/boss&subject=capture",
+    "/audit?actor=relay",
+    "/tokens",
 )
+
+
+def crowd(connection: Connection, now: datetime) -> None:
+    """Write half a million events, a hundred of people among them, and a day of readings of the pool."""
+    told = {"at": now, "subject": "capture", "verb": "capture.packed"}
+    for start in range(0, 500_000, 50_000):
+        events = [
+            told | {"subject_id": n % 100_000, "actor": "relay" if n % 5000 else "central/boss"}
+            for n in range(start, start + 50_000)
+        ]
+        connection.execute(insert(tables.event), events)
+    for minute in range(24 * 60):
+        used = [Reading(what="pool_used_bytes", of="spool", value=1e9 + minute)]
+        write_readings(connection, used, machine="box", at=now - timedelta(minutes=minute))
 
 
 def _took_ms(ask: Callable[[], httpx.Response]) -> tuple[float, int]:
@@ -65,7 +91,8 @@ def main(folder: Path, url: str | None) -> None:
     with box.database.write() as connection:
         now, hour = box.clock.now(), timedelta(hours=1)
         fill(connection, sessions=SESSIONS, anew_after=100, begin=now - SESSIONS * hour, apart=hour)
-        connection.execute(update(source_file).values(first_seen_at=now - timedelta(days=1)))
+        connection.execute(update(tables.source_file).values(first_seen_at=now - timedelta(days=1)))
+        crowd(connection, now)
     box.rules.save("P", RULES, after=0, comment="", actor="ann", at=now)
     server, out = WebServer(box), Console()
     server.start()

@@ -82,13 +82,20 @@ def pool_reports(box: Box) -> list[PoolReport]:
 
 
 def box_report(box: Box) -> dict[str, Any]:
+    """Return what `spool_report` does, and what of it no session is known for."""
+    with box.database.read() as connection:
+        homeless = ledger.homeless(connection, now=box.clock.now(), machine=box.config.relay.name)
+    kept = {"captures": homeless["kept"], "bytes": homeless["kept_bytes"], "oldest_at": homeless["oldest_at"]}
+    return spool_report(box) | {"without_session": kept}
+
+
+def spool_report(box: Box) -> dict[str, Any]:
     """Return the pools, what the spool holds and when it goes, and what of the box is not watched."""
     relay, now = box.config.relay, box.clock.now()
     with box.database.read() as connection:
         held = contents(connection, machine=relay.name, keep_s=relay.keep_s, keep_images_s=relay.keep_images_s)
         newest = [reading for _, reading in newest_readings(connection, machine=relay.name, now=now)]
         whole = packed_captures(connection, machine=relay.name)
-        homeless = ledger.homeless(connection, now=now, machine=relay.name)
     half = list(_read_in_part(relay.spool, whole))
     return {
         "pools": [asdict(report) | {"line": report.line} for report in pool_reports(box)],
@@ -96,11 +103,6 @@ def box_report(box: Box) -> dict[str, Any]:
             "captures": held.unproved_captures,
             "bytes": held.unproved_bytes + held.unproved_image_bytes,
             "images": held.unproved_images,
-        },
-        "without_session": {
-            "captures": homeless["kept"],
-            "bytes": homeless["kept_bytes"],
-            "oldest_at": homeless["oldest_at"],
         },
         "half_packed": {"captures": len(half), "bytes": sum(half)},
         "proved": {"bytes": sum(size for _, size in held.releases), "goes": _steps(held.releases, now)},

@@ -1,4 +1,4 @@
-"""What only a scanner has, and by when it will overwrite it: from the inventory's history, kept for a minute."""
+"""What only a scanner has, and by when it will overwrite it: from the inventory's history, kept for some minutes."""
 
 import threading
 from datetime import datetime, timedelta
@@ -15,7 +15,8 @@ from transfer.catalog.sight import Sight
 from transfer.feeds.endangered import is_endangered
 from transfer.overwriting import Ring
 
-_FRESH = timedelta(minutes=1)
+_FRESH = timedelta(minutes=5)
+_PATIENCE_S = 0.1
 _SHOWN = 8
 
 
@@ -37,7 +38,7 @@ class Risks:
         number = late
         for row in rows:
             born = born_at(row.pop("mtime_ns"), row["since_at"])
-            ring = self._ring(connection, row["scanner"], now) if row.pop("scope") == Scope.STORE else None
+            ring = self._ring(row["scanner"], now) if row.pop("scope") == Scope.STORE else None
             left = ring.left(born) if ring else None
             is_soon = left is not None and is_endangered(left, age_s=(now - born).total_seconds())
             number += is_soon and not row["is_late"]
@@ -46,27 +47,31 @@ class Risks:
         known = [row["left_s"] for row in risky if row["left_s"] is not None]
         return {"number": number, "oldest": risky[:_SHOWN], "first_in_s": min(known, default=None)}
 
-    def _ring(self, connection: Connection, scanner: str, now: datetime) -> Ring:
+    def _ring(self, scanner: str, now: datetime) -> Ring | None:
+        """Return what is known; a history of years takes seconds to read, and is told at the next look."""
         with self._lock:
             known = self._rings.get(scanner)
-            if known is not None and now - known[0] > _FRESH and scanner not in self._learning:
+            is_old = known is None or now - known[0] > _FRESH
+            must_learn = is_old and scanner not in self._learning
+            if must_learn:
                 self._learning.add(scanner)
-                threading.Thread(target=self._learn, args=(scanner,), name="learn a store", daemon=True).start()
-        if known is None:
-            return self._keep(connection, scanner, now)
-        return known[1]
+        if must_learn:
+            thread = threading.Thread(target=self._learn, args=(scanner,), name="learn a store", daemon=True)
+            thread.start()
+            thread.join(_PATIENCE_S)
+        with self._lock:
+            known = self._rings.get(scanner)
+        return None if known is None else known[1]
 
     def _learn(self, scanner: str) -> None:
+        now = self._box.clock.now()
         try:
             with self._box.database.read() as connection:
-                self._keep(connection, scanner, self._box.clock.now())
+                ring = ring_of(connection, scanner, now=now)
+            with self._lock:
+                self._rings[scanner] = (now, ring)
         except KspaceError:
             return  # what was learnt before does until the catalog answers again
         finally:
-            self._learning.discard(scanner)
-
-    def _keep(self, connection: Connection, scanner: str, now: datetime) -> Ring:
-        ring = ring_of(connection, scanner, now=now)
-        with self._lock:
-            self._rings[scanner] = (now, ring)
-        return ring
+            with self._lock:
+                self._learning.discard(scanner)

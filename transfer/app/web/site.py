@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,9 +10,12 @@ from fastapi import Depends, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
+from kspace.errors import BadInput
 from transfer import destinations
 from transfer.app.looks import QuickLooks
+from transfer.app.sizing import size_from_history
 from transfer.app.web.access import NotAllowed, NotSignedIn, Tries, Visit, Visits
+from transfer.app.web.keeping import Kept
 from transfer.app.web.risk import Risks
 from transfer.app.web.signin import Door
 from transfer.app.web.tokens import People, Tokens
@@ -38,6 +42,7 @@ class Site:
         people = People(xnats=xnats, admins=settings.admins, has_local=settings.local_admin is not None)
         self.looks = QuickLooks(box)
         self.risks = Risks(box)
+        self.lasts = Kept(partial(_lasts, box), lasts=timedelta(hours=1), now=box.clock.now)
         self.tests = Tries(most=6, within=timedelta(minutes=2), now=box.clock.now)
         self.tokens = Tokens(people, database=box.database, clock=box.clock)
         self.door = Door(settings, xnats, database=box.database, clock=box.clock)
@@ -79,6 +84,14 @@ class Site:
     def set_cookie(self, answer: Response, name: str, value: str) -> None:
         """Let a browser keep a value until it is closed, out of reach of scripts and other sites."""
         answer.set_cookie(name, value, secure=self.is_secure, httponly=True, samesite="lax", path="/")
+
+
+def _lasts(box: Box) -> list[str]:
+    """Return in sentences how long the box lasts without its line, by what it saw; or why nobody can say."""
+    try:
+        return [*size_from_history(box).sentences()]
+    except BadInput as error:
+        return [str(error)]
 
 
 def site_of(request: Request) -> Site:

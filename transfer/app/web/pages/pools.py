@@ -8,7 +8,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from hardware.pools import amount
-from transfer.app.box_report import box_report
+from transfer.app.box_report import spool_report
 from transfer.app.web.access import Visit
 from transfer.app.web.answers import ANSWERS
 from transfer.app.web.charts import by_day, line_chart, window
@@ -43,7 +43,7 @@ def read(request: Request, days: Days = "14") -> dict[str, Any]:
 def tell(site: Site, days: int) -> dict[str, Any]:
     """Return what stands on the page."""
     box, now = site.box, site.clock.now()
-    report, machine, since = box_report(box), box.config.relay.name, now - timedelta(days=days)
+    report, machine, since = spool_report(box), box.config.relay.name, now - timedelta(days=days)
     with box.database.read() as connection:
         newest = newest_readings(connection, machine=machine, now=now)
         histories = [
@@ -67,7 +67,7 @@ def tell(site: Site, days: int) -> dict[str, Any]:
         for at, r in newest
         if not r.what.startswith(_POOLS)
     ]
-    return report | {"at": now, "histories": histories, "readings": told}
+    return report | {"at": now, "histories": histories, "readings": told, "lasts": site.lasts()}
 
 
 def _chart(past: dict[str, Any], now: datetime, days: int) -> dict[str, Any]:
