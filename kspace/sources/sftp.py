@@ -241,9 +241,10 @@ def _explained(act: str) -> Iterator[None]:
             "Give its account read permission there, then retry."
         ) from error
     except _FAILURES as error:
+        spoke = act == _SIGN_IN and isinstance(error, asyncssh.Error)  # a server that is not there speaks nothing
         raise SourceError(
             f"The server did not let the relay {act} ({_cause(error)}); nothing was changed. "
-            f"The relay tries again by itself.{_OLD_CONSOLE if act == _SIGN_IN else ''}"
+            f"The relay tries again by itself.{_OLD_CONSOLE if spoke else ''}"
         ) from error
 
 
