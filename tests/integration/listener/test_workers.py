@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from dicom_callers import associate, growing, run, wait_for
+from dicom_callers import associate, growing, run, send, wait_for
 from relay_here import Clock, Site
 
 from dicom.calls import Pipe
@@ -172,3 +172,12 @@ def test_stopping_lets_a_store_end_and_leaves_no_process(relay, large, tmp_path)
     assert len(Site(tmp_path / "site", Clock()).uids()) == 1
     assert psutil.wait_procs(children, timeout=10)[1] == []
     assert not list((tmp_path / "site" / "incoming").glob("*"))
+
+
+def test_a_full_pool_is_known_in_every_process(listen, inbox, images):
+    pool = {"is_open": True}
+    listener = listen(is_open=lambda: pool["is_open"], processes=2)
+    assert send(listener.port, images[0]) == 0
+    pool["is_open"] = False
+    wait_for(lambda: send(listener.port, images[1]) == 0xA700)
+    assert {refused.status for refused in inbox.refused} == {0xA700}
