@@ -89,18 +89,18 @@ def test_a_researcher_signs_in_finds_a_capture_holds_it_and_leaves(opened):
     tab.keyboard.press("Enter")
     tab.wait_for_url("**/sessions/4")
     tab.get_by_role("link", name="Home").click()
-    assert tab.get_by_text("All is well").is_visible()
+    tab.get_by_text("All is well").wait_for()
     tab.get_by_role("link", name="Sessions").click()
     tab.get_by_label("Label or id").fill("heart_4")
     tab.get_by_role("button", name="Show").click()
     tab.get_by_role("link", name="heart_4").click()
-    assert tab.get_by_text("1 Mar 2026, 13:00").first.is_visible(), "04:00 UTC is 13:00 in Tokyo"
+    tab.get_by_text("1 Mar 2026, 13:00").first.wait_for()  # 04:00 UTC is 13:00 in Tokyo
     tab.get_by_role("link", name="gre_heart").click()
     tab.get_by_label("Why hold it?").fill("to look at it")
     tab.get_by_role("button", name="Hold").click()
-    assert tab.get_by_text("held by central/anna").is_visible()
+    tab.get_by_text("held by central/anna").wait_for()
     tab.get_by_role("link", name="Home").click()
-    assert tab.get_by_text("1 needs a person").is_visible()
+    tab.get_by_text("1 needs a person").wait_for()
     tab.get_by_role("button", name="Sign out").click()
     tab.goto("/captures/4")
     assert "sign-in" in tab.url
@@ -109,13 +109,13 @@ def test_a_researcher_signs_in_finds_a_capture_holds_it_and_leaves(opened):
 def test_an_administrator_sees_to_an_alert_on_a_phone_without_scripts(opened):
     tab = opened(viewport={"width": 390, "height": 844}, java_script_enabled=False)
     _enter_as_administrator(tab)
-    assert tab.get_by_text("A raw file is damaged.").is_visible()
+    tab.get_by_text("A raw file is damaged.").wait_for()
     tab.get_by_role("link", name="Alerts", exact=True).click()
-    assert tab.get_by_text("2026-03-01 00:00 UTC").first.is_visible()
+    tab.get_by_text("2026-03-01 00:00 UTC").first.wait_for()
     alert = tab.get_by_role("listitem").filter(has_text="A raw file is damaged.")
     alert.get_by_label("What are you doing about it?").fill("exported again")
     alert.get_by_role("button", name="I see to it").click()
-    assert tab.get_by_text("local admin sees to it: exported again").is_visible()
+    tab.get_by_text("local admin sees to it: exported again").wait_for()
 
 
 def _enter(tab, name):
@@ -131,12 +131,12 @@ def test_a_reviewer_links_an_ambiguous_raw_file_and_takes_it_back(opened):
     tab.get_by_role("link", name="Review", exact=True).click()
     tab.get_by_role("link", name="cine_retro").click()
     second = tab.get_by_role("article").filter(has_text="Series 2")
-    assert second.get_by_text("same protocol name").is_visible()
+    second.get_by_text("same protocol name").wait_for()
     second.get_by_role("button", name="It is this series").click()
-    assert tab.get_by_text("Linked by hand to series 2").is_visible()
-    assert tab.get_by_text("by central/anna").is_visible()
+    tab.get_by_text("Linked by hand to series 2").wait_for()
+    tab.get_by_text("by central/anna").wait_for()
     tab.get_by_role("link", name="Review", exact=True).first.click()
-    assert tab.get_by_text("No raw file waits for a scan").is_visible()
+    tab.get_by_text("No raw file waits for a scan").wait_for()
     tab.goto("/review/500")
     tab.get_by_role("button", name="Undo the last word").click()
     assert tab.get_by_role("button", name="It is this series").count() == 2
@@ -149,28 +149,28 @@ def test_an_administrator_sees_a_filling_disk_and_a_stuck_upload_and_sees_to_bot
         raise_alert(connection, **told, at=box.clock.now())
     tab = opened(crowded)
     _enter_as_administrator(tab)
-    assert tab.get_by_text("The disk is full in 3 days.").is_visible()
+    tab.get_by_text("The disk is full in 3 days.").wait_for()
     tab.get_by_role("link", name="Disks", exact=True).click()
-    assert tab.get_by_role("img", name="The spool of the last 14 days").is_visible()
+    tab.get_by_role("img", name="The spool of the last 14 days").wait_for()
     tab.get_by_text("Day by day").first.click()
-    assert tab.get_by_role("row").nth(10).is_visible()
+    tab.get_by_role("row").nth(10).wait_for()
     tab.get_by_role("link", name="Queue", exact=True).click()
     central = tab.get_by_role("region", name="To central")
-    assert central.get_by_text("paused", exact=True).is_visible()
+    central.get_by_text("paused", exact=True).wait_for()
     central.get_by_role("button", name="first").first.click()
-    assert central.get_by_text("goes first").is_visible()
+    central.get_by_text("goes first").wait_for()
     central.get_by_label("Limit in Mbit/s").fill("")
     central.get_by_role("button", name="Set").click()
     central.get_by_role("button", name="Resume").click()
-    assert central.get_by_role("button", name="Pause").is_visible()
-    assert central.get_by_text("local admin said so").is_visible()
+    central.get_by_role("button", name="Pause").wait_for()
+    central.get_by_text("local admin said so").wait_for()
     tab.get_by_role("link", name="Alerts", exact=True).click()
     alert = tab.get_by_role("listitem").filter(has_text="The disk is full in 3 days.")
     alert.get_by_label("What are you doing about it?").fill("larger disks are ordered")
     alert.get_by_role("button", name="I see to it").click()
     tab.get_by_role("link", name="Audit", exact=True).click()
-    assert tab.get_by_text("central", exact=True).first.is_visible()
-    assert tab.get_by_text("larger disks are ordered").is_visible()
+    tab.get_by_text("central", exact=True).first.wait_for()
+    tab.get_by_text("larger disks are ordered").wait_for()
 
 
 def test_an_operator_reads_on_a_phone_and_can_change_nothing(opened):
@@ -182,7 +182,7 @@ def test_an_operator_reads_on_a_phone_and_can_change_nothing(opened):
     tab.get_by_role("link", name="Sessions", exact=True).click()
     tab.get_by_role("link", name="heart_1", exact=True).click()
     tab.get_by_role("link", name="gre_heart").click()
-    assert tab.get_by_text("proved", exact=True).is_visible()
+    tab.get_by_text("proved", exact=True).wait_for()
     assert tab.evaluate("document.documentElement.scrollWidth") <= 400
     assert tab.get_by_role("button").all_inner_texts() == ["Sign out"]
 
@@ -232,9 +232,9 @@ def test_a_researcher_picks_a_protocol_and_the_next_scan_is_captured_by_it(opene
     tab.get_by_text("No rules yet").wait_for()
     tab.get_by_label("gre_heart").check()
     tab.get_by_role("button", name="Rehearse these ticks").click()
-    assert tab.get_by_text("3 files captured").is_visible()
+    tab.get_by_text("3 files captured").wait_for()
     tab.get_by_role("button", name="Go on changing them").click()
-    assert tab.get_by_text("Not saved yet.").is_visible()
+    tab.get_by_text("Not saved yet.").wait_for()
     tab.get_by_label("Name", exact=True).fill("all of the heart")
     tab.get_by_label("Protocols, one on a line").fill("gre_heart*")
     tab.get_by_role("button", name="Rehearse these rules").click()
@@ -242,7 +242,7 @@ def test_a_researcher_picks_a_protocol_and_the_next_scan_is_captured_by_it(opene
     assert [one["id"] for one in violations] == []
     tab.get_by_label("Why, in a few words").fill("for the pilot")
     tab.get_by_role("button", name="Save as version 1").click()
-    assert tab.get_by_text("Version 1 decides, saved by central/dora").is_visible()
+    tab.get_by_text("Version 1 decides, saved by central/dora").wait_for()
     write_twix(share / "new.dat", measurement(72, protocol="gre_heart_2"))
     wait_until(lambda: state("new.dat") == "packed", within_s=30)
     assert state("old.dat") == "skipped", "nobody asked for it"
@@ -250,7 +250,7 @@ def test_a_researcher_picks_a_protocol_and_the_next_scan_is_captured_by_it(opene
         (decided,) = lists.story(connection, captures_of(at[1].database)["new.dat"]["id"])["decisions"]
     assert decided["reason"] == "Rule 'all of the heart' of project HEART (version 1) wants protocol 'gre_heart_2'."
     tab.get_by_role("link", name="Rules").first.click()
-    assert tab.get_by_role("row", name="HEART").get_by_text("1 rule").is_visible()
+    tab.get_by_role("row", name="HEART").get_by_text("1 rule").wait_for()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
