@@ -71,7 +71,7 @@ def crowd(box: Box, folder: Path) -> None:
                 connection, key=f"disk:{number}", severity=("warning", "critical")[number % 2], text=text, at=now
             )
         for number in range(800, 815):
-            name = "a_very_long_protocol_name_without_a_break_" * 2
+            name = "liver" if number < 813 else "a_very_long_protocol_name_without_a_break_" * 2
             add_capture(connection, number, name, state="settled", manifest=None, reason="The share does not answer.")
         said = {
             "what": "destination:central",

@@ -71,10 +71,11 @@ def _however(found: Iterator[Finding]) -> Iterator[Finding]:
 def items(box: Box) -> list[str]:
     """Return what can be tried one by one, as `check_item` takes it."""
     config = box.config
-    found = ["spool", "clock", *(f"source {name}" for name in box.sources())]
+    sources_of = [f"{scanner.name}/{n + 1}" for scanner in config.scanner for n in range(len(scanner.source))]
+    found = ["spool", "clock", *(f"source {name}" for name in sources_of)]
     found += [f"destination {given['name']}" for given in config.destination]
     found += [f"listener {listener.ae_title}" for listener in config.dicom]
-    return [*found, *(f"sink {name}" for name in box.sinks() if name != "log")]
+    return [*found, *(f"sink {given['name']}" for given in config.sink)]
 
 
 def check_item(box: Box, item: str) -> Iterator[Finding]:

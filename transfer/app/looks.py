@@ -1,6 +1,7 @@
 """Quick looks at what lies packed in the spool: drawn once in a limited child process, kept for the page."""
 
 import json
+import shutil
 import tempfile
 import threading
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from transfer.records import Capture
 _LARGEST = 4_000_000_000
 """Bytes of a raw file that is unpacked for a picture."""
 _KEPT = 1000
+_STALE_S = 3600.0
 _NOT_HERE = "There is no quick look: what was packed of it is not on this machine (any more). Nothing else is affected."
 
 
@@ -78,6 +80,9 @@ class QuickLooks:
         if capture.audit is None or capture.manifest is None:
             raise AssertionError("only what was packed is drawn")
         self._folder.mkdir(exist_ok=True)
+        for left in self._folder.glob("raw-*"):  # by a power cut, or a process that was killed
+            if self._box.clock.now().timestamp() - left.stat().st_mtime > _STALE_S:
+                shutil.rmtree(left, ignore_errors=True)
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raw-", dir=self._folder)))
             raw = folder / "raw.dat"

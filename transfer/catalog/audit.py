@@ -10,7 +10,7 @@ from transfer.catalog import tables
 from transfer.catalog.web_tables import BY_PEOPLE
 
 Row = dict[str, Any]
-SUBJECTS = ("alert", "capture", "delivery", "destination", "rule", "scanner", "study", "token", "web")
+SUBJECTS = ("alert", "capture", "delivery", "destination", "rules", "scanner", "study", "token", "web")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,7 @@ def test_a_pause_and_a_limit_are_obeyed_and_outlive_a_restart(served, enter, tmp
     told = {one["line"]: one for one in boss.get("/api/queue").json()["lines"]}
     assert all(one["is_paused"] and one["limit_mbit_per_s"] == 25 for one in told.values())
     assert told["scanner:prisma"]["said_by"] == "central/boss"
+    assert "central/boss paused destination central" in boss.get("/").text
     again = Box(load_config(tmp_path / "relay.toml"))
     assert not again._ways()[0].is_open()
     assert "central/boss paused" in again.manners()["prisma"].waits().reason

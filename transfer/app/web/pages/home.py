@@ -13,6 +13,7 @@ from transfer.app.web.answers import ANSWERS
 from transfer.app.web.site import Site, site_of, visit_of
 from transfer.app.web.wording import number
 from transfer.catalog import figures, glance, lists
+from transfer.catalog.throttles import throttles
 from transfer.states import CaptureState
 
 router = APIRouter()
@@ -58,6 +59,11 @@ def tell(site: Site, visit: Visit) -> dict[str, Any]:
                 "proved_bytes_per_s": proved,
                 "proved_by": _proved_by(sum(stands["backlog_bytes"].values()), proved, now),
                 "alerts": _alerts(lists.alerts(connection)),
+                "paused": [
+                    {"what": what.replace(":", " "), "by": one.actor, "at": one.at}
+                    for what, one in throttles(connection).items()
+                    if one.is_paused
+                ],
             }
     if visit.is_admin:
         pools = pool_reports(site.box)
