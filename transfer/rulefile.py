@@ -15,6 +15,17 @@ from transfer.wishes import Wish, is_wanted
 _PICKED, _LEFT_OUT = "picked", "left out"
 _RULES, _BYTES = 64, 40_000
 _WISHES = TypeAdapter(tuple[Wish, ...])
+_WORDS = {
+    "missing": "it is missing",
+    "extra_forbidden": "there is no such setting",
+    "too_short": "name at least one",
+    "too_long": "name at most {max_length}",
+    "string_too_short": "it may not be empty",
+    "string_too_long": "it may have at most {max_length} characters",
+    "string_type": "it must be text in quotes",
+    "literal_error": "it must be {expected}",
+}
+"""What pydantic means by its kinds of mistakes, for people; its own words for the others."""
 _FIELDS = ("action", "scanner", "protocols", "dependencies")
 
 
@@ -27,7 +38,9 @@ def checked(given: object) -> tuple[Wish, ...]:
     try:
         wishes = _WISHES.validate_python(given)
     except ValidationError as error:
-        raise _mistaken([_said(one, given) for one in error.errors()]) from error
+        places = [one["loc"] for one in error.errors()]
+        named = [one for one in error.errors() if not any(place and place[:-1] == one["loc"] for place in places)]
+        raise _mistaken([_said(one, given) for one in named]) from error
     names = [wish.name for wish in wishes]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -137,7 +150,9 @@ def _said(error: Mapping[str, Any], given: object) -> str:
     row = given[number] if isinstance(given, Sequence) else {}
     name = row.get("name") if isinstance(row, Mapping) else None
     which = f"Rule {number + 1}" + (f" ({name})" if name else "")
-    return f"{which}, {place[0] if place else 'all'}: {error['msg'].removeprefix('Value error, ')}."
+    words = _WORDS.get(error["type"])
+    said = error["msg"].removeprefix("Value error, ") if words is None else words.format(**error.get("ctx", {}))
+    return f"{which}, {place[0] if place else 'all'}: {said}."
 
 
 def _mistaken(lines: Sequence[str]) -> BadInput:

@@ -48,8 +48,8 @@ def rules(tmp_path, monkeypatch):
 
 def test_a_project_gets_rules_and_goes_back(rules, tmp_path):
     (tmp_path / "heart.toml").write_text(_HEART)
-    assert "BRAIN as the relay's configuration says: 1 rules." in rules("list")
-    assert "No rules: files are inventoried" in rules("show", "HEART")
+    assert "BRAIN by the relay's configuration: 1 rule." in rules("list")
+    assert "There are none: files are inventoried" in rules("show", "HEART")
     tried = json.loads(rules("rehearse", "HEART", "heart.toml", "--weeks", "1", "--json"))
     assert (tried["seen"]["files"], tried["now"]["files"], tried["then"]["files"]) == (3, 0, 3)
     assert tried["at_once"] == {"files": 1, "bytes": 5_000_000}

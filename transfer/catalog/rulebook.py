@@ -149,7 +149,7 @@ def _ask_again(connection: Connection, project: str, at: datetime) -> None:
 
 def _seed(project: str, rules: Sequence[Rule]) -> Version:
     wishes = tuple(Wish.model_validate({name: getattr(rule, name) for name in Wish.model_fields}) for rule in rules)
-    return Version(project=project, version=0, wishes=wishes, comment="The relay's configuration.")
+    return Version(project=project, version=0, wishes=wishes)
 
 
 def _version(row: Row[Any]) -> Version:

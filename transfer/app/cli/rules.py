@@ -32,7 +32,7 @@ def list_(
         print_json([_plain(one) for one in found])
         return
     for one in found:
-        _say(one.project, _about(one), f"{len(one.wishes)} rules.", one.comment)
+        _say(one.project, _about(one), f"{len(one.wishes)} rule{'' if len(one.wishes) == 1 else 's'}.", one.comment)
     if not found:
         console.print("No project has rules: files are inventoried, nothing is captured.")
 
@@ -53,7 +53,7 @@ def show(
         needs = ", with what its reconstruction needs" if wish.dependencies else ""
         _say(f"{number}. {wish.name}: {wish.action} {', '.join(wish.protocols)} on {wish.scanner}{needs}")
     if not found.wishes:
-        console.print("No rules: files are inventoried, nothing is captured for it.")
+        console.print("There are none: files are inventoried, nothing is captured for it.")
 
 
 def export(
@@ -106,7 +106,7 @@ def named(project: str) -> str:
 
 def _about(one: Version) -> str:
     if one.at is None:
-        return "as the relay's configuration says:"
+        return "by the relay's configuration:"
     return f"version {one.version}, {one.at:%Y-%m-%d %H:%M} UTC by {one.actor}:"
 
 
