@@ -5,11 +5,12 @@ through that handle, it is moved aside under a name that nobody else uses, seen 
 unlinked. Whatever is not as expected on the way leaves the file where it was.
 """
 
+import ctypes
 import os
 import stat as modes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from errno import EACCES, EEXIST, ELOOP, EMLINK, ENOENT, ENOSYS, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, EROFS
+from errno import EACCES, EEXIST, EINVAL, ELOOP, EMLINK, ENOENT, ENOSYS, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, EROFS
 from functools import partial
 from hashlib import sha256 as new_sha256
 from pathlib import Path
@@ -22,6 +23,7 @@ from kspace.sources.limiting import Limiter
 from kspace.sources.names import to_bytes
 
 _BLOCK = 1 << 20
+_NOREPLACE = 1
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OWN = {EACCES, EPERM, EROFS, EEXIST, ELOOP, EOPNOTSUPP, ENOSYS, EMLINK, ENXIO}
 """These say no to one file. What else is wrong is of the whole share, and passes."""
@@ -116,12 +118,11 @@ class Deleter:
         self._call("move a file", lambda: os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder))
 
     def _put_back(self, name: bytes, aside: str, folder: int) -> None:
-        """Give a file its name back, unless another has it by now: a link takes no name that is taken."""
+        """Give a file its name back, unless another has it by now."""
         try:
-            self._call("put a file back", lambda: os.link(aside, name, src_dir_fd=folder, dst_dir_fd=folder))
+            self._call("put a file back", lambda: _rename_to_free(aside.encode(), name, folder))
         except FileUnreadable as error:
             raise FileUnreadable(_LEFT_ASIDE.format(aside)) from error
-        self._call("put a file back", lambda: os.unlink(aside, dir_fd=folder))
 
     def _digest(self, handle: int, size: int, go_on: Callable[[], None]) -> str:
         """Read the file once more, from the share and not from this machine's memory as far as the system can."""
@@ -155,6 +156,21 @@ class Deleter:
             self._call("close a file", lambda: os.close(handle))
 
 
+def _rename_to_free(old: bytes, new: bytes, folder: int) -> None:
+    """Rename to a name that nobody has: renameat2(2). NFS cannot; there a link takes no name that is taken either.
+
+    A link alone would not do: who does not own a file may not make one (proc_sys_fs(5), protected_hardlinks).
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(folder, old, folder, new, _NOREPLACE) == 0:
+        return
+    number = ctypes.get_errno()
+    if number != EINVAL:
+        raise OSError(number, os.strerror(number))
+    os.link(old, new, src_dir_fd=folder, dst_dir_fd=folder)
+    os.unlink(old, dir_fd=folder)
+
+
 def _is_there(name: str | bytes, folder: int) -> bool:
     try:
         os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -183,5 +199,5 @@ _OTHER_BYTES = "Read once more, the file gave other bytes than were captured. It
 _NO_PLAIN_FILE = "It is no plain file, or it has a second name (a hard link). It was left as it is."
 _LEFT_ASIDE = (
     "The file was moved aside to be deleted, and was not: it lies beside its old place as {}, since its name is taken "
-    "or the share knows no links. Nothing is lost; give it a name on the scanner's side."
+    "or the share cannot give it back. Nothing is lost; give it a name on the scanner's side."
 )

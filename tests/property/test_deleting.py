@@ -1,10 +1,12 @@
 """Deleting at a source: everything tries hard to have something deleted that is not proved, and fails."""
 
 import json
+import os
 import shutil
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -12,8 +14,10 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from typer.testing import CliRunner
 
+from kspace.clock import SystemClock
 from kspace.errors import BadInput
 from kspace.sources.deleting import Deleter
+from kspace.sources.limiting import Limiter
 from tests.integration.disks import small_disk
 from tests.property.deleting import BYTES, NOW, OTHER, PATH, WRONG, World, killed
 from transfer.app.cli import app
@@ -204,6 +208,29 @@ def test_killed_between_the_move_and_the_unlink_a_new_file_keeps_the_name(world,
     ((step, reason),) = world.journal()
     assert step == "kept"
     assert aside.name in reason
+
+
+def test_a_file_of_another_account_gets_its_name_back_too():
+    """In a folder that the relay serves the files are the console's: the relay may rename them, and not link them."""
+    nobody, console = 65_534, 1
+    with TemporaryDirectory(dir="/dev/shm") as name:
+        aside = Path(name, ".kspace-box-1.deleting")
+        aside.write_bytes(BYTES)
+        for path, owner, mode in ((aside, console, 0o640), (Path(name), nobody, 0o770)):
+            path.chmod(mode)
+            os.chown(path, owner, nobody)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setgroups([nobody])
+                os.setgid(nobody)
+                os.setuid(nobody)
+                limiter = Limiter(mbit_per_s=100_000, clock=SystemClock())
+                Deleter(Path(name), limiter=limiter, within_s=20.0).restore("a.dat", aside=aside.name)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+        assert [path.name for path in Path(name).iterdir()] == ["a.dat"]
 
 
 def test_two_relays_at_one_share_delete_once_and_nothing_else(tmp_path):
