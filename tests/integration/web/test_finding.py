@@ -72,7 +72,9 @@ def test_postgresql_finds_the_same(tmp_path, postgres_url):
             assert _found(anna, "") == {1, 3, 4}
             for place in ("/", "/sessions/1", "/captures/1", "/captures/2"):
                 assert anna.get(place).status_code == (404 if place.endswith("2") else 200)
-        for place in ("/", "/alerts", "/sessions/1", "/captures/9"):
+        line = "/queue?line=destination:central&after=0.0.1"
+        more = ("/review", "/review?after=99", "/review/9", "/queue", line, "/pools", "/audit?actor=relay", "/tokens")
+        for place in ("/", "/alerts?history=true&after=9", "/sessions/1", "/captures/9", "/settings", *more):
             assert browser.get(place).status_code == 200
 
 
