@@ -58,7 +58,9 @@ def parse(text: str, *, project: str) -> tuple[Wish, ...]:
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise _mistaken(["It is no TOML: its lists stand too deep in one another."]) from error
+    except ValueError as error:  # a number of thousands of digits is one too
         raise _mistaken([f"It is no TOML: {error}."]) from error
     rows = document.pop("rule", [])
     if document or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -156,4 +158,5 @@ def _said(error: Mapping[str, Any], given: object) -> str:
 
 
 def _mistaken(lines: Sequence[str]) -> BadInput:
-    return BadInput("Nothing was changed: these rules cannot be saved as they are. " + " ".join(dict.fromkeys(lines)))
+    said = " ".join(dict.fromkeys(lines)).encode("utf-8", "replace").decode()  # JSON may hold halves of characters
+    return BadInput(f"Nothing was changed: these rules cannot be saved as they are. {said}")

@@ -1,6 +1,7 @@
 """What an administrator may do to the flow as a whole: pause and slow down a destination or a scanner, at run time."""
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from sqlalchemy import Connection, select, update
@@ -49,7 +50,7 @@ class Steering:
             BadInput: it is slower than anything would ever end, or faster than the configuration allows.
         """
         ceiling = self._ceilings.get(what)
-        if mbit_per_s is not None and not mbit_per_s >= _SLOWEST_MBIT:
+        if mbit_per_s is not None and not _SLOWEST_MBIT <= mbit_per_s < inf:
             raise BadInput(f"Give at least {_SLOWEST_MBIT} Mbit/s, or pause it. Nothing was changed.")
         if mbit_per_s is not None and ceiling is not None and mbit_per_s > ceiling:
             raise BadInput(f"The configuration allows {ceiling:g} Mbit/s there, and no more. Nothing was changed.")

@@ -29,6 +29,12 @@ def _pattern(text: str) -> str:
     return text
 
 
+def _name(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a name is one line of printable characters")
+    return text
+
+
 _Pattern = Annotated[str, Field(max_length=128), AfterValidator(_pattern)]
 """A shell pattern. It is never a regular expression of somebody's: matching takes time in proportion to its length."""
 
@@ -42,7 +48,7 @@ class Wish(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(min_length=1, max_length=64)
+    name: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_name)]
     action: Literal["include", "exclude"] = "include"
     scanner: _Pattern = "*"
     protocols: tuple[_Pattern, ...] = Field(default=("*",), min_length=1, max_length=400)

@@ -20,10 +20,10 @@ def size_from_history(
     with box.database.read() as connection:
         seen = usage(connection, now=box.clock.now())
     if seen.days < _LEAST_DAYS:
-        raise BadInput("There is less than a day of history here yet; name --gb-per-day and --uplink instead.")
+        raise BadInput("There is less than a day of history here yet; see `kspace size --gb-per-day 50 --uplink 100`.")
     line = uplink_mbit_per_s or seen.uplink_mbit_per_s
     if line is None:
-        raise BadInput("Too few large deliveries tell what the line takes; name --uplink too.")
+        raise BadInput("Too few large deliveries tell what the line takes; see `kspace size --uplink 100`.")
     rates = [*seen.raw_gb_per_day.values()]
     spool = box.pools[0].space()
     site = Site(

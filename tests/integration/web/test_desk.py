@@ -120,6 +120,7 @@ def test_no_limit_above_the_configured_one_and_none_that_stops_all(rate, enter):
     boss = enter("boss")
     assert boss.do("/queue/steer", what="scanner:prisma", act="limit", mbit_per_s=rate).status_code == 400
     assert boss.get("/api/queue").json()["lines"][0]["limit_mbit_per_s"] is None
+    assert boss.do("/queue/steer", what="destination:central", act="limit", mbit_per_s="inf").status_code == 400
 
 
 def test_a_line_shows_its_turns_in_order_and_what_is_preferred_goes_first(served, enter):

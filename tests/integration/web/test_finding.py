@@ -76,6 +76,9 @@ def test_postgresql_finds_the_same(tmp_path, postgres_url):
         more = ("/review", "/review?after=99", "/review/9", "/queue", line, "/pools", "/audit?actor=relay", "/tokens")
         for place in ("/", "/alerts?history=true&after=9", "/sessions/1", "/captures/9", "/settings", *more):
             assert browser.get(place).status_code == 200
+        form = browser.form("/")
+        assert "Nothing was changed" in browser.get("/sessions?text=%00").text, "no text of PostgreSQL holds it"
+        assert browser.post("/captures/4/hold", data={"form": form, "reason": "a\0b"}).status_code == 422
 
 
 def test_pages_go_on_where_the_last_ended_and_show_each_once(boss):

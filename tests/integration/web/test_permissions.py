@@ -196,6 +196,7 @@ def test_who_may_holds_and_retries_under_their_own_name(browsers):
     held = anna.get("/api/captures/4").json()
     assert (held["state"], held["may_retry"], held["may_hold"]) == ("held", True, False)
     assert held["events"][-1]["by"] == "central/anna"
+    assert anna.post("/captures/4/take", data=form).status_code == 403, "to take what is damaged is not a member's word"
     assert anna.post("/captures/4/retry", data=form).status_code == 303
     assert anna.get("/api/captures/4").json()["state"] == "delivered", "every archive had proved it already"
 

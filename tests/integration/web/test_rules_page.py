@@ -140,7 +140,23 @@ def test_a_programme_rehearses_what_it_brings(dora):
     given = {"rules": [{"name": "gre", "protocols": ["gre*"]}], "weeks": 1}
     told = dora.post("/api/projects/HEART/rehearsal", json=given).json()
     assert (told["then"]["files"], told["now"]["files"]) == (3, 0)
-    assert dora.post("/api/projects/HEART/rehearsal", json={"rules": [{}]}).status_code == 400
+    for mistaken in ("{}", r'{"name": "\ud800", "colour": 1}'):
+        sent = {"content": f'{{"rules": [{mistaken}]}}', "headers": {"Content-Type": "application/json"}}
+        assert dora.post("/api/projects/HEART/rehearsal", **sent).status_code == 400
+
+
+def test_whoever_drafts_over_what_somebody_saved_meanwhile_is_told(served, dora, send):
+    old, new = (Wish(name=name, protocols=("gre*",)) for name in ("old", "new"))
+    begun = re.search(r'name="begun" value="(\d+)"', dora.get("/projects/HEART").text)[1]
+    draft = {"act": "rehearse", "begun": begun, **_fields(("old", "include", "gre*"))}
+    assert "meanwhile" not in send("draft", **draft).text
+    saved = {"comment": "x", "actor": "central/emil", "at": served[1].clock.now()}
+    served[1].rules.save("HEART", (old, new), after=0, **saved)
+    told = send("draft", **draft).text
+    assert "central/emil saved version 1 meanwhile" in told
+    carried = re.search(r'name="begun" value="(\d+)"', told)[1]
+    looked = send("draft", act="look", begun=carried, toml=_toml(told)).text
+    assert 'name="begun" value="0"' in looked, "who goes on is told again"
 
 
 def test_the_page_never_lets_identified_raw_leave(served, send):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -72,7 +73,7 @@ def build(box: Box) -> FastAPI:
     for page in _PAGES:
         app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    for kind in (KspaceError, HTTPException, RequestValidationError, Exception):
+    for kind in (KspaceError, HTTPException, RequestValidationError, DataError, Exception):
         app.add_exception_handler(kind, shielding.explain)
     app.middleware("http")(_shielded)
     return app

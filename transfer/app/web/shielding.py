@@ -5,6 +5,7 @@ from types import MappingProxyType
 from urllib.parse import quote, urlsplit
 
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -34,7 +35,7 @@ _STATUS = {
     BadInput: HTTPStatus.BAD_REQUEST,
 }
 _SAID = {
-    HTTPStatus.NOT_FOUND: "There is no such page. Nothing was changed; the way back is the menu.",
+    HTTPStatus.NOT_FOUND: "There is no such page. Nothing was changed; go back, or to the home page.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This page does not take that. Nothing was changed.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "Something in the address or the form cannot be. Nothing was changed.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "That is too much for a form. Nothing was changed.",
@@ -68,7 +69,7 @@ async def explain(request: Request, error: Exception) -> Response:
     if isinstance(error, KspaceError):
         status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
         return _told(request, status, str(error))
-    if isinstance(error, RequestValidationError):
+    if isinstance(error, RequestValidationError | DataError):  # PostgreSQL holds no NUL in a text
         return _told(request, HTTPStatus.UNPROCESSABLE_ENTITY, _SAID[HTTPStatus.UNPROCESSABLE_ENTITY])
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)

@@ -78,7 +78,7 @@ def act_on(  # noqa: PLR0913, PLR0917 -- the parts of the request
     demand_own_form(visit, form)
     site = site_of(request)
     _, sent = _story(site, visit, number, is_whole=True)
-    if not visit.may_change(sent):
+    if not visit.may_change(sent) or (act == "take" and not visit.is_admin):
         raise NotAllowed("Only administrators, and members of every project it goes to, may do this. Nothing changed.")
     done: dict[str, Any] = {"actor": visit.actor, "clock": site.clock}
     if act == "hold":

@@ -46,6 +46,8 @@ class Drafted(BaseModel):
     dependencies: list[str] = []
     comment: str = Field(default="", max_length=500)
     after: int = Field(default=0, ge=0, le=1_000_000)
+    begun: int | None = Field(default=None, ge=0, le=1_000_000)
+    """The version that was in force when the draft was begun."""
 
 
 class Tried(BaseModel):
@@ -70,10 +72,10 @@ def draft(request: Request, visit: Annotated[Visit, Depends(visit_of)], name: Na
     if act in {"pick", "import", "rehearse", "look"}:
         wishes = _ticked(site, seen, given) if act == "pick" else _drafted(given, name)
         if act != "look":
-            return _rehearsal(request, visit, seen, wishes, weeks=given.weeks)
+            return _rehearsal(request, visit, seen, wishes, given)
     else:
         wishes = _arranged(list(_drafted(given, name)), act, int(place) if place.isdecimal() else 0)
-    return page_of(request, visit, seen, wishes=wishes, weeks=given.weeks, is_draft=True)
+    return page_of(request, visit, seen, wishes=wishes, weeks=given.weeks, draft_of=_begun(given, seen))
 
 
 @router.post("/api/projects/{name}/rehearsal", responses=ANSWERS)
@@ -120,12 +122,16 @@ def capture_older(request: Request, visit: Annotated[Visit, Depends(visit_of)], 
     return _back(name, weeks=given.weeks)
 
 
-def _rehearsal(request: Request, visit: Visit, seen: Seen, wishes: tuple[Wish, ...], *, weeks: int) -> Response:
+def _begun(given: Drafted, seen: Seen) -> int:
+    return seen.in_force.version if given.begun is None else given.begun
+
+
+def _rehearsal(request: Request, visit: Visit, seen: Seen, wishes: tuple[Wish, ...], given: Drafted) -> Response:
     site = site_of(request)
-    found = rehearse(site.box, seen.name, wishes, weeks=weeks, destination=seen.destination)
+    found = rehearse(site.box, seen.name, wishes, weeks=given.weeks, destination=seen.destination)
     changes = [one for one in differences(seen.in_force.wishes, wishes) if one["what"] != "same"]
     told = {"seen": seen, "found": found, "changes": changes, "toml": to_toml(wishes), "bars": _BARS}
-    return site.page(request, "rehearsal.html", told, visit=visit)
+    return site.page(request, "rehearsal.html", told | {"begun": _begun(given, seen)}, visit=visit)
 
 
 def _ticked(site: Site, seen: Seen, given: Drafted) -> tuple[Wish, ...]:

@@ -68,9 +68,9 @@ def page_of(  # noqa: PLR0913 -- what is on the page
     wishes: tuple[Wish, ...],
     weeks: int,
     text: str = "",
-    is_draft: bool = False,
+    draft_of: int | None = None,
 ) -> Response:
-    """Return the page of a project with its rules, or with a draft of other ones."""
+    """Return the page of a project with its rules, or with a draft of other ones, begun when that version decided."""
     site = site_of(request)
     found = listed(site, seen, wishes, weeks=weeks)
     fit = [one for one in found if text.lower() in one.name.lower()]
@@ -78,7 +78,8 @@ def page_of(  # noqa: PLR0913 -- what is on the page
         "seen": seen,
         "wishes": wishes,
         "toml": to_toml(wishes),
-        "is_draft": is_draft,
+        "is_draft": draft_of is not None,
+        "begun": seen.in_force.version if draft_of is None else draft_of,
         "weeks": weeks,
         "text": text,
         "ran": fit[:_SHOWN],
