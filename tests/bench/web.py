@@ -93,6 +93,9 @@ def main(folder: Path, url: str | None) -> None:
         fill(connection, sessions=SESSIONS, anew_after=100, begin=now - SESSIONS * hour, apart=hour)
         connection.execute(update(tables.source_file).values(first_seen_at=now - timedelta(days=1)))
         crowd(connection, now)
+    if not box.database.is_sqlite:
+        with box.database.write() as connection:
+            connection.exec_driver_sql("ANALYZE")  # what PostgreSQL does by itself a minute after so many rows came
     box.rules.save("P", RULES, after=0, comment="", actor="ann", at=now)
     server, out = WebServer(box), Console()
     server.start()
