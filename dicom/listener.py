@@ -23,6 +23,8 @@ _LOBBY = 32
 """So many connections more than associations may be at the point of being refused."""
 _GRACE_S = 30.0
 _BACKLOG = 128
+_PAUSE_S = 0.1
+_END_S = 5.0
 
 
 class Listener:
@@ -54,6 +56,7 @@ class Listener:
         self._desk = Desk(inbox, seats=settings.max_associations, lobby=_LOBBY)
         self._server: socket.socket | None = None
         self._taking: threading.Thread | None = None
+        self._ended = threading.Event()
 
     @property
     def port(self) -> int:
@@ -95,20 +98,37 @@ class Listener:
         with suppress(OSError):
             server.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         server.close()
+        self._ended.set()
+        if self._taking is not None:
+            self._taking.join(_END_S)  # what it takes at this moment must be among what is stopped
         is_idle = self._receiving.stop(grace_s=grace_s)
         self._desk.stop()
         _log.info("listener.stopped", is_idle=is_idle)
 
     def _take_calls(self, server: socket.socket) -> None:
-        while self._server is server:
+        while not self._ended.is_set():
             try:
                 connection, address = server.accept()
             except OSError as error:
                 if error.errno in {errno.EINVAL, errno.EBADF}:
                     return  # it listens no more (accept(2)), and whoever asks whether it is alive must hear so
+                self._ended.wait(
+                    _PAUSE_S
+                )  # until a descriptor is free, the same call would fail at once, again and again
                 continue
-            pipe = self._desk.admit()
-            if pipe is None:
+            try:
+                self._hand_on(connection, address[0])
+            except (
+                OSError,
+                RuntimeError,
+            ) as error:  # no descriptor, process or thread is to be had: this call alone ends
                 connection.close()
-            else:
-                self._receiving.begin(connection, pipe, address[0])
+                _log.error("association.broken", peer=address[0], reason=type(error).__name__)
+
+    def _hand_on(self, connection: socket.socket, peer: str) -> None:
+        pipe = self._desk.admit()
+        if pipe is None:
+            _log.warning("association.broken", peer=peer, reason="too_many_connections")
+            connection.close()
+        else:
+            self._receiving.begin(connection, pipe, peer)

@@ -75,8 +75,8 @@ class Reception:
         """Serve a connection in a thread of its own; at the end both connection and pipe are closed."""
         thread = threading.Thread(target=self._serve, args=(connection, pipe, peer), daemon=True)
         with self._changed:
+            thread.start()
             self._open[thread] = connection
-        thread.start()
 
     def stop(self, *, grace_s: float) -> bool:
         """Let stores under way end for so long, then hang up; return whether all had ended."""

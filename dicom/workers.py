@@ -117,14 +117,16 @@ class Workers:
         return time.monotonic() - self._beat_at < _STUCK_S
 
     def begin(self, connection: socket.socket, pipe: Pipe, peer: str) -> None:
-        """Hand a connection and its pipe to a process that has none, or a new one, or the one that has the fewest."""
+        """Hand a connection and its pipe to a process that has none, or a new one, or the one that has the fewest.
+
+        Raises:
+            OSError: there is no process, and none can be started now.
+        """
         with connection, pipe, self._changed:
-            for worker in self._workers:
-                worker.listen()
+            self._look_after()
             least = min(self._workers, key=lambda one: one.connections, default=None)
             if least is None or (least.connections and len(self._workers) < self._settings.processes):
-                least = self._begin()
-                self._workers.append(least)
+                least = self._one_more(instead=least)
             if not least.hand_over(connection, pipe, peer):
                 _log.warning("association.broken", peer=peer, reason="no_worker")
 
@@ -146,20 +148,30 @@ class Workers:
         clear(self._folder)
         return is_idle
 
-    def _begin(self) -> _Worker:
-        worker = _Worker(self._settings, self._folder, self._shelf)
+    def _one_more(self, *, instead: _Worker | None) -> _Worker:
+        try:
+            worker = _Worker(self._settings, self._folder, self._shelf)
+        except OSError:  # no memory or descriptor for it: those that are there do it all
+            if instead is None:
+                raise
+            return instead
         worker.tell({"is_open": self._is_open()})
+        self._workers.append(worker)
         return worker
 
     def _keep(self) -> None:
         while not self._ended.wait(_BEAT_S):
             state = {"is_open": self._is_open()}
             with self._changed:
+                self._look_after()
                 for worker in self._workers:
-                    worker.listen()
                     worker.tell(state)
-                self._workers = [worker for worker in self._workers if not self._has_ended(worker)]
             self._beat_at = time.monotonic()
+
+    def _look_after(self) -> None:
+        for worker in self._workers:
+            worker.listen()
+        self._workers = [worker for worker in self._workers if not self._has_ended(worker)]
 
     def _has_ended(self, worker: _Worker) -> bool:
         """What it was receiving is lost to nobody: its senders see a broken association, and send again."""

@@ -15,7 +15,7 @@ from dicom.inbox import Caller, Received, Refused, Status
 from dicom.records import Study
 from dicom.settings import ListenerSettings
 from kspace.clock import Clock
-from kspace.errors import BadInput, KspaceError
+from kspace.errors import BadInput, KspaceError, SpoolError
 from transfer.catalog.arrivals import Arrival, Memory, record_arrivals, route_again
 from transfer.catalog.commitments import open_request, record_report, record_request
 from transfer.catalog.committed import judge
@@ -65,13 +65,13 @@ class CatalogInbox:
     def accept(self, together: Sequence[Received]) -> list[Status | KspaceError]:
         """Return Success for each image once all their rows are durable; one that cannot be held harms no other.
 
-        Refused is what the catalog cannot hold of what the image says of itself (`BadInput`), and all of them while
-        the catalog is down.
+        Refused is what the catalog cannot hold of what the image says of itself (`BadInput`), what was freed as it
+        came again (`SpoolError`), and all of them while the catalog is down.
         """
         found = [self._targets(one.study, one.called_ae, one.calling_ae) for one in together]
         try:
             self._record(list(zip(map(_arrival, together), found, strict=True)))
-        except BadInput as error:
+        except (BadInput, SpoolError) as error:
             return [error] if len(together) == 1 else [one for each in together for one in self.accept([each])]
         except KspaceError as error:
             return [error] * len(together)

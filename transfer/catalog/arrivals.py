@@ -22,9 +22,10 @@ from transfer.states import CaptureState, DeliveryState
 
 _REMEMBERED = 100_000
 _I = tables.instance.c
-_KNOWN = select(_I.id, _I.sop_uid, _I.sha256, _I.freed_at).where(_I.sop_uid.in_(bindparam("uids", expanding=True)))
+_OF_UIDS = _I.sop_uid.in_(bindparam("uids", expanding=True))
+_KNOWN = select(_I.id, _I.sop_uid, _I.sha256, _I.freed_at).where(_OF_UIDS).with_for_update()
 _NEW = insert(tables.instance)
-"""Made once: they are executed for every image."""
+"""Made once: they are executed for every image. What is known is locked: it may be about to be freed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -211,7 +211,8 @@ def _first_ids(study_id: int) -> Select[tuple[int]]:
 def _images(connection: Connection, study_id: int, which: ColumnElement[bool]) -> Sequence[RowMapping]:
     i, s = tables.instance.c, tables.series.c
     query = select(i.id, i.sop_uid, i.path, i.size, i.received_at, s.series_uid).join(tables.series)
-    return connection.execute(query.where(s.study_id == study_id, which, i.freed_at.is_(None))).mappings().all()
+    kept = query.where(s.study_id == study_id, which, i.freed_at.is_(None)).with_for_update(of=tables.instance)
+    return connection.execute(kept).mappings().all()
 
 
 def _is_settled(delivery: RowMapping) -> bool:

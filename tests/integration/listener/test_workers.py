@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -92,6 +93,15 @@ def test_a_killed_worker_is_replaced_and_what_was_taken_is_here(site, studies, t
     assert not list((tmp_path / "site" / "incoming").glob("*"))
 
 
+def test_the_first_to_call_after_a_worker_died_is_received(site):
+    port = site.listener.port
+    assert run("echoscu", port).returncode == 0
+    [worker] = workers()
+    worker.kill()
+    wait_for(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+    assert run("echoscu", port).returncode == 0
+
+
 def test_limits_hold_over_all_processes(tmp_path):
     with Site(tmp_path, Clock(), processes=2, max_associations=3).open() as site:
         port = site.listener.port
@@ -157,6 +167,19 @@ def test_no_worker_outlives_the_relay(relay, large, tmp_path):
         relay.kill()
         assert sender.wait(30) != 0
     assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+def test_descriptors_that_run_out_deafen_nobody(relay):
+    port = next(int(line) for line in relay.stdout if line.strip().isdigit())
+    assert run("echoscu", port).returncode == 0
+    process = psutil.Process(relay.pid)
+    used, (_, hard) = process.num_fds(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.prlimit(relay.pid, resource.RLIMIT_NOFILE, (used + 8, hard))
+    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+    wait_for(lambda: process.num_fds() > used + 4)
+    for caller in silent:
+        caller.close()
+    wait_for(lambda: run("echoscu", port).returncode == 0)
 
 
 def test_stopping_lets_a_store_end_and_leaves_no_process(relay, large, tmp_path):
