@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from dicom.records import Certainty, Decision
 from kspace.clock import Clock
@@ -104,18 +104,23 @@ def link(database: Database, capture_id: int, scan: str, *, actor: str, clock: C
 
 
 def unlink(database: Database, capture_id: int, *, actor: str, clock: Clock) -> None:
-    """Take back what a capture was linked or joined to; it is held until a person links it.
+    """Take back what a capture was linked or joined to; it is held, in that session's sight, until a person links it.
 
     Raises:
         NotFound: there is no such capture.
         BadInput: it is at work this moment, held by a person, nowhere any more, or joined to nothing.
     """
-    at, m = clock.now(), tables.match.c
+    at, m, b = clock.now(), tables.match.c, tables.belonging.c
     with database.write() as connection:
         row = movable(connection, capture_id)
         current = (m.capture_id == capture_id) & m.undone_at.is_(None)
-        if connection.execute(update(tables.match).where(current).values(undone_at=at)).rowcount == 0:
+        study = connection.execute(select(m.study_id).where(current).order_by(m.id.desc()).limit(1)).scalar()
+        if study is None:
             raise BadInput(f"Capture {capture_id} is joined to nothing; `kspace review` shows what it could be of.")
+        connection.execute(update(tables.match).where(current).values(undone_at=at))
+        # Its ledger must not say that it is complete, nor must they lose sight of it whose it was.
+        connection.execute(delete(tables.belonging).where(b.capture_id == capture_id))
+        connection.execute(insert(tables.belonging).values(capture_id=capture_id, study_id=study))
         withdraw(connection, capture_id, why=_ELSEWHERE, actor=actor, at=at)
         reason = "Unlinked by hand: say with `kspace link` which scan it is."
         move(connection, row, CaptureState.HELD, verb="unlinked", reason=reason, actor=actor, at=at)

@@ -66,7 +66,8 @@ def crowd(box: Box, folder: Path) -> None:
         raw = (tables.delivery.c.kind == "raw") & (tables.delivery.c.capture_id > 740)
         connection.execute(update(tables.delivery).where(raw).values(sent))
         for number in range(30):
-            text = f"Disk {number} of the pool has errors; see `kspace pools`."
+            name = "a_disk_without_a_break_" * 20 if number == 29 else f"Disk {number}"
+            text = f"{name} of the pool has errors; see `kspace pools`."
             raise_alert(
                 connection, key=f"disk:{number}", severity=("warning", "critical")[number % 2], text=text, at=now
             )

@@ -39,10 +39,11 @@ class Sight:
         if self.is_all:
             return true()
         c, d, b = tables.capture.c, tables.delivery.alias().c, tables.belonging.alias().c
-        m, later = tables.match.alias().c, tables.match.alias().c
+        m, later, other = tables.match.alias().c, tables.match.alias().c, tables.match.alias().c
         is_old = exists().where(later.capture_id == m.capture_id, later.id > m.id, later.undone_at.is_(None))
         is_joined = exists().where(m.capture_id == c.id, m.undone_at.is_(None), ~is_old, self.study(m.study_id))
-        is_placed = exists().where(b.capture_id == c.id, self.study(b.study_id))
+        is_free = ~exists().where(other.capture_id == c.id, other.undone_at.is_(None))
+        is_placed = exists().where(b.capture_id == c.id, self.study(b.study_id)) & is_free
         is_sent = exists().where(d.capture_id == c.id, d.state != DeliveryState.WITHDRAWN, self.within(d))
         return is_sent | is_joined | is_placed
 

@@ -70,6 +70,25 @@ def test_a_member_links_what_could_be_of_two_series_and_takes_it_back(served, en
     assert "by central/anna" in anna.get("/captures/500").text
 
 
+def test_what_is_unlinked_stays_in_its_sessions_ledger_and_its_members_sight(served, enter):
+    anna = enter("anna")
+    assert anna.get("/api/sessions/1").json()["badge"] == "complete"
+    assert anna.do("/review/1/unlink").status_code == 303
+    assert anna.get("/review/1").status_code == 200
+    told = anna.get("/api/sessions/1").json()
+    assert (told["badge"], [one["id"] for one in told["measurements"]]) == ("needs a person", [1])
+    assert anna.do("/review/1/undo").status_code == 303
+    assert anna.get("/api/sessions/1").json()["badge"] == "on its way", "it is sent anew"
+
+
+def test_what_was_placed_here_and_linked_elsewhere_is_seen_there_alone(served, enter, tmp_path):
+    add_ambiguous(served[1], 500, folder=tmp_path)
+    anna, berta, boss = enter("anna"), enter("berta"), enter("boss")
+    assert [one.get("/api/captures/500").status_code for one in (anna, berta)] == [200, 404]
+    assert boss.do("/review/500/link", scan="t2").status_code == 303
+    assert [one.get("/api/captures/500").status_code for one in (anna, berta)] == [404, 200]
+
+
 def test_the_desk_goes_on_by_cursor_and_shows_images_without_raw(served, enter, tmp_path):
     box = served[1]
     for number in range(500, 530):
