@@ -196,8 +196,11 @@ def test_home_renews_itself(opened, served):
     leased = {"lease_token": "x", "lease_until": box.clock.now() + timedelta(hours=1), "state": "matched"}
     with box.database.write() as connection:
         connection.execute(update(tables.capture).where(tables.capture.c.id == 2).values(leased))
+    visit = max(served[0].app.state.site.visits._open.values(), key=lambda one: one.began_at)
+    used_at = visit.used_at
     tab.clock.run_for(11_000)
     tab.get_by_text("Raw file 2").wait_for()
+    assert visit.used_at == used_at, "an open page keeps nobody signed in"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any
 
 from hardware.sizing import SHARE
@@ -136,6 +137,7 @@ def _line(box: Box, daily: dict[str, float], destination: str | None) -> dict[st
     """Return for how many hours of a day the slowest line to an archive is busy with this project alone."""
     asked = [given for given in box.config.destination if destination in {None, given["name"]}]
     limits = [limit for given in asked if (limit := settings_of(destinations, given).limit_mbit_per_s)]
+    limits += [said for given in asked if (said := box.throttles.limit(f"destination:{given['name']}")) < inf]
     rate = min(limits, default=_UNLIMITED)
     hours = {when: size / (rate * _LINE * _MBIT) / 3600 for when, size in daily.items()}
     return {"mbit_per_s": rate, "is_configured": bool(limits), "hours_per_day": hours}

@@ -136,10 +136,12 @@ def test_versions_are_compared_given_as_files_and_gone_back_to(served, dora, sen
     assert acts[-1] == ("central/dora", "rules.restored")
 
 
-def test_a_programme_rehearses_what_it_brings(dora):
+def test_a_programme_rehearses_what_it_brings(served, dora):
     given = {"rules": [{"name": "gre", "protocols": ["gre*"]}], "weeks": 1}
+    served[1].steering().limit("destination:central", 12.5, actor="central/boss")
     told = dora.post("/api/projects/HEART/rehearsal", json=given).json()
     assert (told["then"]["files"], told["now"]["files"]) == (3, 0)
+    assert (told["line"]["mbit_per_s"], told["line"]["is_configured"]) == (12.5, True), "the queue's limit counts"
     for mistaken in ("{}", r'{"name": "\ud800", "colour": 1}'):
         sent = {"content": f'{{"rules": [{mistaken}]}}', "headers": {"Content-Type": "application/json"}}
         assert dora.post("/api/projects/HEART/rehearsal", **sent).status_code == 400

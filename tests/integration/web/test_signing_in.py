@@ -121,6 +121,12 @@ def test_a_visit_ends_when_nobody_comes_back(served):
     with Browser(server) as browser:
         browser.sign_in("anna")
         (visit,) = server.app.state.site.visits._open.values()
+        visit.used_at -= timedelta(minutes=40)
+        left_at = visit.used_at
+        assert browser.get("/", headers={"X-Renewal": "1"}).status_code == 200
+        assert visit.used_at == left_at, "a page that renews itself is nobody who comes back"
+        assert browser.get("/").status_code == 200
+        assert visit.used_at > left_at
         visit.used_at -= timedelta(hours=1)
         assert browser.get("/api/home").status_code == 401
 

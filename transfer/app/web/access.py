@@ -123,8 +123,10 @@ class Visits:
             self._let_go(one)
         return key
 
-    def of(self, key: str) -> Visit:
+    def of(self, key: str, *, is_click: bool = True) -> Visit:
         """Return the visit of a cookie; its rights are asked for anew every few minutes.
+
+        What a page renews by itself is no click: it keeps no visit open that a person has left.
 
         Raises:
             NotSignedIn: there is none, it has ended, or XNAT takes its token no more.
@@ -136,7 +138,8 @@ class Visits:
                 visit = None
             if visit is None:
                 raise NotSignedIn("You are not signed in, or your visit has ended. Nothing was changed.")
-            visit.used_at = now
+            if is_click:
+                visit.used_at = now
         if visit.token is not None and now - visit.asked_at > FRESH:
             self._ask_anew(key, visit, now)
         return visit

@@ -115,7 +115,7 @@ def visit_of(request: Request) -> Visit:
     key = request.cookies.get(site.cookie)
     if key is None:
         raise NotSignedIn("You are not signed in. Nothing was changed.")
-    return site.visits.of(key)
+    return site.visits.of(key, is_click=request.headers.get("X-Renewal") is None)
 
 
 def admin_of(visit: Annotated[Visit, Depends(visit_of)]) -> Visit:

@@ -18,7 +18,7 @@ async function renew() {
   const live = document.querySelector("[data-live]");
   if (!live || document.hidden || live.contains(document.activeElement)) return;
   try {
-    const answer = await fetch(location.href, { redirect: "error" });
+    const answer = await fetch(location.href, { redirect: "error", headers: { "X-Renewal": "1" } });
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.querySelector("[data-live]");
