@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import structlog
+
 from dicom.shelf import Shelf
 from kspace.errors import KspaceError, SpoolError
 
@@ -20,6 +22,8 @@ _BEGINNING_BYTES = 256 << 10
 """The header of most images."""
 _ASK_BYTES = 64 << 20
 """After so much of one object the pool is asked again: an endless one would fill the disk."""
+
+_log = structlog.get_logger()
 
 
 class PoolFull(SpoolError):
@@ -120,10 +124,16 @@ class Incoming:
 
 
 def clear(folder: Path, *, of_process: int | None = None) -> None:
-    """Make the folder, and remove what a process that ended left there: no sender was ever told that it arrived."""
+    """Make the folder, and remove what a process that ended left there: no sender was ever told that it arrived.
+
+    What a disk does not let go now stays, and goes at the next start.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in folder.glob("*.part" if of_process is None else f"{of_process}-*.part"):
-        left.unlink(missing_ok=True)
+        try:
+            left.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("incoming.left", file=left.name, reason=os.strerror(error.errno or 0))
 
 
 class Intake:

@@ -6,6 +6,7 @@ lies beyond it fails with EIO, and is there again, unharmed, when the limit is t
 
 import fcntl
 import os
+import re
 import struct
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SET_STATUS, _GET_STATUS, _STATUS_BYTES, _LIMIT_AT = 0x4C04, 0x4C05, 232, 32
+_BLOCK = 1024
 _THROTTLE = Path("/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device")
 
 
@@ -23,6 +25,8 @@ class SmallDisk:
 
     folder: Path
     device: Path
+    data_at: int
+    """Before it lies all that the filesystem keeps of itself, its journal too."""
 
     def fill(self, *, leaving_bytes: int) -> None:
         """Take room as a stranger's file, but for so many bytes."""
@@ -58,8 +62,11 @@ class SmallDisk:
 
     @contextmanager
     def failing(self) -> Iterator[None]:
-        """Answer what is not in the cache with EIO for a while."""
-        self._limit(1 << 20)
+        """Answer with EIO whatever file is written, or read and not in the cache, for a while.
+
+        The journal goes on: one that meets an error gives up for good, and the way back is what is tested.
+        """
+        self._limit(self.data_at)
         try:
             yield
         finally:
@@ -95,12 +102,14 @@ def small_disk(folder: Path, *, size: int, requires: Callable[[str], str]) -> It
     folder.mkdir(parents=True)
     with image.open("wb") as out:
         out.truncate(size)
-    _run(requires("mkfs.ext4"), "-q", "-m", "0", "-E", "lazy_itable_init=0", str(image))
+    layout = ("-b", str(_BLOCK), "-N", "4096", "-E", "lazy_itable_init=0,packed_meta_blocks=1")
+    _run(requires("mkfs.ext4"), "-q", "-m", "0", *layout, str(image))
+    free = re.findall(r"^  Free blocks: (\d+)", _run(requires("dumpe2fs"), str(image)), re.MULTILINE)
     device = _run(requires("losetup"), "--find", "--show", str(image)).strip()
     try:
         _run("mount", "-o", "errors=continue", device, str(folder))
         try:
-            yield SmallDisk(folder, Path(device))
+            yield SmallDisk(folder, Path(device), data_at=int(free[0]) * _BLOCK)
         finally:
             _run("umount", "--lazy", str(folder))
     finally:

@@ -16,7 +16,7 @@ from hardware.pools import Pool, WriteReader
 from hardware.records import PoolMode
 from kspace.clock import SystemClock
 from tests.integration.disks import SmallDisk, small_disk
-from tests.integration.relay import Relay, Running, free_port, make, measurement, send, wait_until
+from tests.integration.relay import Relay, Running, free_port, make, measurement, send, send_until_taken, wait_until
 from tests.servers.mailbox import Mailbox, serve
 from transfer.app.box_report import box_report
 from transfer.app.cli import app
@@ -233,7 +233,7 @@ def test_a_spool_disk_that_takes_no_byte_is_told_and_goes_on_by_itself(tmp_path,
             (tmp_path / "later.dat").rename(second.path)
             wait_until(lambda: len(states(running)) == 2, within_s=20)
         wait_until(lambda: running.box.mode() is NORMAL, within_s=20, told=lambda: box_report(running.box))
-        assert send(second.images, running.port) == []
+        assert send_until_taken(second.images, running.port, within_s=20)
         wait_until(lambda: states(running) == ["retired"] * 2, within_s=40, told=running.stories)
         wait_until(lambda: not open_alerts(running), within_s=20, told=lambda: open_alerts(running))
         told = {capture["path"]: capture["sha256"] for capture in running.captures().values()}
