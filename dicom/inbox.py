@@ -82,6 +82,9 @@ class Inbox(Protocol):
     def turn_away(self, caller: Caller, why: str) -> None:
         """Take note that an association was refused."""
 
+    def lost(self, reason: str, *, was_alive: bool) -> None:
+        """Take note that a receiving process ended or hung: with its associations, or before it ever received."""
+
     def promise(self, transaction_uid: str, wanted: Sequence[tuple[str, str]], caller: Caller) -> Status:
         """Return Success once a request for storage commitment (SOP class and instance, each) is durable."""
 

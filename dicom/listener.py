@@ -51,8 +51,11 @@ class Listener:
         self._settings = settings
         self._folder = folder
         settings.server_tls()  # what is wrong with it is told here, not by each process
-        where: type[Workers | Reception] = Reception if settings.processes == 1 else Workers
-        self._receiving = where(settings, folder=folder, shelf=shelf, is_open=is_open)
+        self._receiving: Reception | Workers
+        if settings.processes == 1:
+            self._receiving = Reception(settings, folder=folder, shelf=shelf, is_open=is_open)
+        else:
+            self._receiving = Workers(settings, folder=folder, shelf=shelf, is_open=is_open, at_loss=inbox.lost)
         self._desk = Desk(inbox, seats=settings.max_associations, lobby=_LOBBY)
         self._server: socket.socket | None = None
         self._taking: threading.Thread | None = None

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -31,6 +32,10 @@ _END_S = 5.0
 _MESSAGE_BYTES = 64 << 10
 
 
+class _AtLoss(Protocol):
+    def __call__(self, reason: str, *, was_alive: bool) -> None: ...
+
+
 class _Worker:
     """One process, and the line to it: a message each way is one packet of JSON."""
 
@@ -46,6 +51,8 @@ class _Worker:
             )
         self._line.setblocking(False)
         self.heard = time.monotonic()
+        self.was_alive = False
+        """Whether it ever said anything: one that never did could not even begin."""
         self.connections = 0
 
     def hand_over(self, connection: socket.socket, pipe: Pipe, peer: str) -> bool:
@@ -66,7 +73,7 @@ class _Worker:
         """Log what the worker had to say, and note that it lives."""
         with suppress(OSError, ValueError):
             while said := self._line.recv(_MESSAGE_BYTES):
-                self.heard = time.monotonic()
+                self.heard, self.was_alive = time.monotonic(), True
                 event = json.loads(said)
                 if "ended" in event:
                     self.connections -= event["ended"]
@@ -86,13 +93,14 @@ class Workers:
     One that ends or hangs is forgotten, and the next connection starts another.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the ports
         self,
         settings: ListenerSettings,
         *,
         folder: Path,
         shelf: Path,
         is_open: Callable[[], bool],
+        at_loss: _AtLoss,
         hung_s: float = _HUNG_S,
     ) -> None:
         self._settings = settings
@@ -100,7 +108,10 @@ class Workers:
         self._folder = folder
         self._shelf = shelf
         self._is_open = is_open
+        self._at_loss = at_loss
         self._workers: list[_Worker] = []
+        self._lost: list[tuple[str, bool]] = []
+        """Not told yet."""
         self._changed = threading.Lock()
         self._ended = threading.Event()
         self._keeping: threading.Thread | None = None
@@ -166,6 +177,9 @@ class Workers:
                 self._look_after()
                 for worker in self._workers:
                     worker.tell(state)
+                lost, self._lost = self._lost, []
+            for reason, was_alive in lost:  # no caller waits for a slow catalog
+                self._at_loss(reason, was_alive=was_alive)
             self._beat_at = time.monotonic()
 
     def _look_after(self) -> None:
@@ -180,6 +194,7 @@ class Workers:
         if status is None and not is_hung:
             return False
         _log.error("listener.worker_ended", pid=worker.process.pid, status="hung" if status is None else status)
+        self._lost.append(("it hung" if status is None else f"it ended with status {status}", worker.was_alive))
         worker.close()
         clear(self._folder, of_process=worker.process.pid)
         return True

@@ -21,7 +21,8 @@ from transfer.catalog.commitments import open_request, record_report, record_req
 from transfer.catalog.committed import judge
 from transfer.catalog.database import Database
 from transfer.catalog.notices import raise_alert
-from transfer.catalog.refusals import note_refusal, record_refusal, tell_turned_away
+from transfer.catalog.reception import tell_lost, tell_turned_away
+from transfer.catalog.refusals import note_refusal, record_refusal
 from transfer.feeds.returned import returned
 from transfer.routing import Route, Target, targets
 
@@ -103,6 +104,14 @@ class CatalogInbox:
                 tell_turned_away(connection, caller, why, number, at=now)
         except KspaceError as error:
             _log.warning("turned_away.unwritten", code=error.code)
+
+    def lost(self, reason: str, *, was_alive: bool) -> None:
+        """Tell that a receiving process ended or hung; that none can begin is critical, since nothing is received."""
+        try:
+            with self._database.write() as connection:
+                tell_lost(connection, self._settings.ae_title, reason, was_alive=was_alive, at=self._clock.now())
+        except KspaceError as error:
+            _log.warning("lost.unwritten", code=error.code)
 
     def promise(self, transaction_uid: str, wanted: Sequence[tuple[str, str]], caller: Caller) -> Status:
         """Return Success once a request for storage commitment is durable."""

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, exists, func, insert, or_, select, update
@@ -14,11 +14,10 @@ from dicom.inbox import Caller, Refused, Status
 from kspace.paths import sync_folder
 from transfer.catalog.database import Database
 from transfer.catalog.notices import clear_alert, raise_alert
-from transfer.catalog.tables import alert, instance, refusal, series
+from transfer.catalog.tables import instance, refusal, series
 
 _NAMED = 5
 """So many series are named in an alert."""
-_TURNED_AWAY_FOR = timedelta(days=1)
 
 
 def note_refusal(notes: Path, refused: Refused, *, at: datetime) -> None:
@@ -91,25 +90,6 @@ def record_returns(connection: Connection, *, at: datetime) -> bool:
     for row in found:
         _tell(connection, row.study_uid, row.calling_ae, at)
     return connection.execute(select(r.id).where(r.arrived_at.is_(None)).limit(1)).first() is not None
-
-
-def tell_turned_away(connection: Connection, caller: Caller, why: str, number: int, *, at: datetime) -> None:
-    """Raise the alert that associations from an address are refused: so many at least, for one reason."""
-    text = (
-        f"{number} associations or more from {caller.peer} were refused: {why}. The last one was {caller.calling_ae} "
-        f"calling {caller.called_ae}. If it is to send here, see [[dicom]] in the configuration. This ends a day "
-        "after it was said."
-    )
-    raise_alert(connection, key=f"away:{caller.peer}:{why}"[:200], severity="warning", text=text, at=at)
-
-
-def forget_turned_away(connection: Connection, *, at: datetime) -> None:
-    """End what was said a day ago; who is still refused is told of anew."""
-    is_old = (
-        alert.c.key.startswith("away:") & alert.c.cleared_at.is_(None) & (alert.c.raised_at < at - _TURNED_AWAY_FOR)
-    )
-    for key in connection.execute(select(alert.c.key).where(is_old)).scalars().all():
-        clear_alert(connection, key=key, at=at)
 
 
 def _tell(connection: Connection, study_uid: str | None, calling_ae: str, at: datetime) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from kspace.clock import Clock
 from transfer.catalog.database import Database
-from transfer.catalog.refusals import forget_turned_away, record_returns, take_notes
+from transfer.catalog.reception import forget_trouble
+from transfer.catalog.refusals import record_returns, take_notes
 
 
 def returned(*, database: Database, clock: Clock, notes: Path) -> bool:
@@ -12,5 +13,5 @@ def returned(*, database: Database, clock: Clock, notes: Path) -> bool:
     take_notes(database, notes)
     with database.write() as connection:
         is_missing = record_returns(connection, at=clock.now())
-        forget_turned_away(connection, at=clock.now())
+        forget_trouble(connection, at=clock.now())
     return is_missing

@@ -44,6 +44,9 @@ class Folder:
     def turn_away(self, caller: Caller, why: str) -> None:
         self.turned_away.append((caller, why))
 
+    def lost(self, reason: str, *, was_alive: bool) -> None:
+        """Nobody asks this inbox for it."""
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _dcmtk(requires) -> Iterator[None]:

@@ -102,6 +102,29 @@ def test_the_first_to_call_after_a_worker_died_is_received(site):
     assert run("echoscu", port).returncode == 0
 
 
+def test_a_process_that_broke_off_is_told_of(site):
+    assert run("echoscu", site.listener.port).returncode == 0
+    workers()[0].kill()
+    wait_for(site.alerts)
+    [told] = site.alerts()
+    assert "broke off" in told
+    assert "KSPACE" in told
+
+
+def test_no_process_can_begin_and_a_person_is_told(tmp_path):
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=relay", "-out", cert]
+    subprocess.run([*make, "-keyout", key], check=True, capture_output=True)
+    with Site(tmp_path, Clock(), processes=2, tls_cert=cert, tls_key=key).open() as site:
+        key.rename(tmp_path / "renewed.pem")
+        with socket.create_connection(("127.0.0.1", site.listener.port)) as caller:
+            wait_for(site.alerts)
+            assert site.alerts()[0].startswith("DICOM for KSPACE cannot be received")
+            with suppress(ConnectionResetError):
+                assert caller.recv(1) == b""
+        assert site.listener.is_alive()
+
+
 def test_limits_hold_over_all_processes(tmp_path):
     with Site(tmp_path, Clock(), processes=2, max_associations=3).open() as site:
         port = site.listener.port
@@ -122,7 +145,9 @@ def test_limits_hold_over_all_processes(tmp_path):
 
 def test_a_worker_that_hangs_is_ended_and_its_connections_break(tmp_path):
     folders = {"folder": tmp_path / "incoming", "shelf": tmp_path / "shelf"}
-    receiving = Workers(ListenerSettings(processes=1), is_open=lambda: True, hung_s=1.0, **folders)
+    lost: list = []
+    ports = {"is_open": lambda: True, "at_loss": lambda reason, **_: lost.append(reason)}
+    receiving = Workers(ListenerSettings(processes=1), hung_s=1.0, **ports, **folders)
     receiving.start()
     try:
         ours, theirs = socket.socketpair()
@@ -131,6 +156,7 @@ def test_a_worker_that_hangs_is_ended_and_its_connections_break(tmp_path):
         hung.send_signal(signal.SIGSTOP)
         wait_for(lambda: not workers())
         assert ours.recv(1) == b""
+        wait_for(lambda: lost == ["it hung"])
     finally:
         receiving.stop(grace_s=1)
 
