@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Integer, cast, desc, exists, false, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, desc, exists, false, literal, or_, select, tuple_
 
 from transfer.catalog import tables
-from transfer.catalog.glance import UNDER_WAY, UNPROVED
+from transfer.catalog.glance import UNDER_WAY, UNPROVED, doubted
 from transfer.catalog.sight import Sight
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -83,14 +83,12 @@ def _has_raw(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 def _may_be_open(*, may_lack: bool) -> ColumnElement[bool]:
     """Return a condition on ``study`` that each fulfils that is not complete: a few that are do so too."""
     c, d, s, n = tables.capture.c, tables.delivery.c, tables.study.c, tables.dependency.c
-    m, b, a = tables.match.c, tables.belonging.c, tables.alert.c
-    is_doubt = a.key.startswith("doubt:") & a.cleared_at.is_(None)
-    doubted = select(cast(func.substr(a.key, len("doubt:") + 1), Integer)).where(is_doubt)
+    m, b = tables.match.c, tables.belonging.c
     open_captures = or_(
         c.state.in_(UNDER_WAY),
         c.id.in_(select(n.capture_id).where(n.is_wanted)) if may_lack else false(),
         c.id.in_(select(d.capture_id).where(d.capture_id.is_not(None), d.state.in_(UNPROVED))),
-        c.id.in_(doubted),
+        c.id.in_(doubted()),
     )
     ids = select(c.id).where(open_captures)
     return or_(

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, case, desc, exists, func, literal, or_, select
+from sqlalchemy import Connection, Integer, Select, case, cast, desc, exists, func, literal, or_, select
 
 from transfer.catalog import tables
 from transfer.catalog.sight import Sight
@@ -11,6 +11,7 @@ from transfer.states import CaptureState, DeliveryState
 
 Row = dict[str, Any]
 _TARGET = tables.target.c
+_DOUBT = "doubt:"
 _EVENTS = 2000
 _HOUR = timedelta(hours=1)
 _ENDED = (CaptureState.SKIPPED, CaptureState.DELIVERED, CaptureState.RETIRED, CaptureState.RELEASED)
@@ -34,11 +35,18 @@ def moving(connection: Connection, sight: Sight, *, now: datetime) -> list[Row]:
     return [dict(row) for query in (of_captures, of_deliveries) for row in connection.execute(query).mappings()]
 
 
+def doubted() -> Select[int]:
+    """Select the captures whose scan images that came late put in doubt; by the alerts, which are few."""
+    a = tables.alert.c
+    number = cast(func.substr(a.key, len(_DOUBT) + 1), Integer)
+    return select(number).where(a.key.startswith(_DOUBT), a.cleared_at.is_(None))
+
+
 def waiting_for_a_person(connection: Connection, sight: Sight, *, limit: int = 8) -> tuple[int, list[Row]]:
-    """Return how many captures are held, or have a delivery that is, and the newest of them."""
+    """Return how many captures are held, have a delivery that is, or are in doubt, and the newest of them."""
     c, d, f, m = tables.capture.c, tables.delivery.c, tables.source_file.c, tables.measurement.c
     held = select(d.capture_id).where(d.state == DeliveryState.HELD, d.kind == "raw")
-    is_held = or_(c.state == CaptureState.HELD, c.id.in_(held)) & sight.capture()
+    is_held = or_(c.state == CaptureState.HELD, c.id.in_(held), c.id.in_(doubted())) & sight.capture()
     protocol = select(func.max(m.protocol)).where(m.capture_id == c.id).scalar_subquery()
     query = (
         select(c.id, c.state, c.since_at, c.reason, f.scanner, protocol.label("protocol"))

@@ -3,26 +3,23 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, cast, desc, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, desc, exists, func, or_, select
 
 from transfer.catalog import tables
+from transfer.catalog.glance import doubted
 from transfer.catalog.latest import is_image
 from transfer.catalog.matching import BY_HAND
 from transfer.catalog.sight import Sight
 from transfer.states import CaptureState, DeliveryState
 
 Row = dict[str, Any]
-_PREFIX = "doubt:"
 
 
 def waits() -> ColumnElement[bool]:
     """Return the condition on ``capture`` that it has no session yet, or that late images put its scan in doubt."""
-    c, a = tables.capture.c, tables.alert.c
-    doubted = select(cast(func.substr(a.key, len(_PREFIX) + 1), Integer)).where(
-        a.key.startswith(_PREFIX), a.cleared_at.is_(None)
-    )
+    c = tables.capture.c
     is_held = (c.state == CaptureState.HELD) & c.held_code.in_(["join", BY_HAND])
-    return or_(c.state == CaptureState.PACKED, is_held, c.id.in_(doubted))
+    return or_(c.state == CaptureState.PACKED, is_held, c.id.in_(doubted()))
 
 
 def waiting(connection: Connection, sight: Sight, *, after: int | None = None, limit: int = 25) -> list[Row]:

@@ -81,6 +81,16 @@ def test_what_is_unlinked_stays_in_its_sessions_ledger_and_its_members_sight(ser
     assert anna.get("/api/sessions/1").json()["badge"] == "on its way", "it is sent anew"
 
 
+def test_what_late_images_put_in_doubt_needs_a_person_on_everybodys_home(served, enter):
+    box = served[1]
+    anna, berta = enter("anna"), enter("berta")
+    with box.database.write() as connection:
+        raise_alert(connection, key="doubt:1", severity="warning", text="It may be of another.", at=box.clock.now())
+    assert anna.get("/api/sessions/1").json()["badge"] == "needs a person"
+    told = [one.get("/api/home").json()["needs_a_person"]["number"] for one in (anna, berta)]
+    assert told == [1, 0], "who sees the session is told"
+
+
 def test_what_was_placed_here_and_linked_elsewhere_is_seen_there_alone(served, enter, tmp_path):
     add_ambiguous(served[1], 500, folder=tmp_path)
     anna, berta, boss = enter("anna"), enter("berta"), enter("boss")
