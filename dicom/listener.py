@@ -115,16 +115,13 @@ class Listener:
             except OSError as error:
                 if error.errno in {errno.EINVAL, errno.EBADF}:
                     return  # it listens no more (accept(2)), and whoever asks whether it is alive must hear so
-                self._ended.wait(
-                    _PAUSE_S
-                )  # until a descriptor is free, the same call would fail at once, again and again
+                # until a descriptor is free, the same call would fail at once, again and again
+                self._ended.wait(_PAUSE_S)
                 continue
             try:
                 self._hand_on(connection, address[0])
-            except (
-                OSError,
-                RuntimeError,
-            ) as error:  # no descriptor, process or thread is to be had: this call alone ends
+            except (OSError, RuntimeError) as error:
+                # no descriptor, process or thread is to be had: this call alone ends
                 connection.close()
                 _log.error("association.broken", peer=address[0], reason=type(error).__name__)
 
