@@ -90,7 +90,8 @@ def test_neither_a_patient_nor_a_password_shows_anywhere(sandbox, tmp_path, list
                 told=lambda: captures_of(box.database),
             )
             command_lines = b" ".join(map(_command_line, Path("/proc").glob("[0-9]*/cmdline")))
-            wait_until(lambda: told.raw and posted.got, within_s=60, told=lambda: kspace("alerts", "-c", config))
+            # the daily report may come before what is told of the held deliveries
+            wait_until(lambda: _tells_what_is_held(told) and posted.got, within_s=60)
             said += httpx.get(f"http://{metrics}/metrics").content
         finally:
             process.terminate()
@@ -99,7 +100,6 @@ def test_neither_a_patient_nor_a_password_shows_anywhere(sandbox, tmp_path, list
     assert b"kspace" in command_lines
     assert found_in(command_lines, PASSWORD.encode(), *NAMED) == []
     said += (tmp_path / "log").read_bytes() + kspace("alerts", "--history", "-c", config).encode()
-    assert b"delivery:" in told.raw[0], "the sinks were told of what was held"
     said += b"".join([*told.raw, *(body for _, body in posted.got)])
     said += json.dumps(httpx.get(f"{sandbox.url}/sandbox/log").json()).encode()
     for number in range(1, len(raws) + 1):
@@ -145,3 +145,8 @@ def test_a_quick_look_shows_no_patient(tmp_path, baseline):
     look = quick_look(path, audit=look_into(path).audit)
     assert found_in(look.png + repr(look).encode(), *NAMED) == []
     assert [look.png[at : at + 4] for at in range(len(look.png)) if look.png[at : at + 4] in {b"tEXt", b"iTXt"}] == []
+
+
+def _tells_what_is_held(told: mailbox.Mailbox) -> bool:
+    """The daily report may come before it."""
+    return any(b"delivery:" in mail for mail in told.raw)
