@@ -102,7 +102,7 @@ def small_disk(folder: Path, *, size: int, requires: Callable[[str], str]) -> It
     folder.mkdir(parents=True)
     with image.open("wb") as out:
         out.truncate(size)
-    layout = ("-b", str(_BLOCK), "-N", "4096", "-E", "lazy_itable_init=0,packed_meta_blocks=1")
+    layout = ("-b", str(_BLOCK), "-E", "lazy_itable_init=0,packed_meta_blocks=1")
     _run(requires("mkfs.ext4"), "-q", "-m", "0", *layout, str(image))
     free = re.findall(r"^  Free blocks: (\d+)", _run(requires("dumpe2fs"), str(image)), re.MULTILINE)
     device = _run(requires("losetup"), "--find", "--show", str(image)).strip()

@@ -197,7 +197,7 @@ def filled_step_by_step(running: Running, disk: SmallDisk, scanner: Path, show: 
     assert send(refused.images, running.port) == list(refused.images)
     disk.empty()
     wait_until(lambda: "pool_refuses:spool" not in open_alerts(running), within_s=10)
-    assert send(refused.images, running.port) == []
+    assert send_until_taken(refused.images, running.port, within_s=20)
     return [huge, *raws, late, refused]
 
 

@@ -175,7 +175,9 @@ def test_a_connection_that_is_cut_now_and_then_is_no_matter(lost):
 def _stalled(lost: Lost) -> Iterator[subprocess.Popen[str]]:
     """Start a restore that waits for its first parts."""
     lost.play(delay_s=100.0, only="GET .*part-")
-    process = subprocess.Popen([KSPACE, *lost.command(), "-o", lost.out], stderr=subprocess.PIPE, text=True)
+    as_told = ["env", "--default-signal=INT"]  # tests in the background ignore Ctrl-C, and that is inherited
+    command = [*as_told, KSPACE, *lost.command(), "-o", lost.out]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     wait_until(lambda: list(lost.out.glob(".*.journal")) if lost.out.exists() else [], within_s=30)
     yield process
     process.kill()
